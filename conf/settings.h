@@ -1,0 +1,123 @@
+/*
+ * settings.h - the effective configuration, decoded and checked.
+ *
+ * Filled by conf_load(): defaults, then the file, then conf.d in name order, then --set. Sections
+ * of sources and targets have common keys here and, per `type`, keys of their own that the plug-in
+ * describes with its table and finds decoded in `options`.
+ *
+ * Ownership:  settings_release() frees everything below and erases secrets.
+ * Threading:  immutable after loading; any thread may read it.
+ */
+#ifndef CONF_SETTINGS_H
+#define CONF_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "conf/option.h"
+
+enum buffer_policy { BUFFER_BLOCK, BUFFER_DROP_OLDEST, BUFFER_ERROR };
+
+struct settings_batch {
+    int64_t max_events;
+    uint64_t max_bytes;
+    int64_t max_us; /* key `max_ms` */
+    bool respect_source_tx;
+    int64_t max_inflight;
+};
+
+struct settings_buffer {
+    int64_t max_events;
+    uint64_t max_bytes;
+    int policy; /* enum buffer_policy */
+};
+
+struct settings_errors {
+    int64_t backoff_us;
+    int64_t backoff_max_us;
+};
+
+struct settings_target {
+    char *name; /* default: the type */
+    char *type;
+    char *format;
+    int special_values; /* enum special_values of encode/encoder.h */
+    int int8;           /* 0 number, 1 string */
+    void *options;      /* owned; the struct of the type's table */
+    const struct conf_table *options_table;
+};
+
+struct settings_pipeline {
+    char *name;
+    struct conf_text_map labels;
+    char *source;
+    struct conf_text_list tables;
+    struct conf_text_list messages; /* prefixes of logical messages, patterns with % */
+    int snapshot;                   /* only never */
+    struct settings_batch batch;
+    struct settings_buffer buffer;
+    struct settings_errors error_handling;
+    struct conf_section_list targets; /* struct settings_target */
+};
+
+struct settings_source {
+    char *name;
+    char *type;
+    void *options; /* owned; the struct of the type's table */
+    const struct conf_table *options_table;
+};
+
+struct settings_api {
+    char *listen; /* 127.0.0.1:7432; NULL: only the unix socket */
+};
+
+struct settings_log {
+    int level;  /* enum log_level */
+    int format; /* enum log_format */
+};
+
+struct settings {
+    char *data_dir;
+    struct settings_api api;
+    struct settings_log log;
+    int64_t shutdown_timeout_us;
+    struct conf_section_list sources;   /* struct settings_source */
+    struct conf_section_list pipelines; /* struct settings_pipeline */
+};
+
+/* A family of plug-ins as conf sees it: type name and table. */
+struct conf_plugin {
+    const char *type;
+    const struct conf_table *table;
+};
+
+struct conf_plugins {
+    const struct conf_plugin *sources;
+    size_t sources_count;
+    const struct conf_plugin *targets;
+    size_t targets_count;
+    const char *const *formats; /* names of envelopes, NULL-terminated */
+};
+
+static inline const struct settings_source *settings_source_at(const struct settings *settings,
+                                                               size_t index)
+{
+    return (const struct settings_source *)settings->sources.items + index;
+}
+
+static inline const struct settings_pipeline *settings_pipeline_at(const struct settings *settings,
+                                                                   size_t index)
+{
+    return (const struct settings_pipeline *)settings->pipelines.items + index;
+}
+
+static inline const struct settings_target *
+settings_target_at(const struct settings_pipeline *pipeline, size_t index)
+{
+    return (const struct settings_target *)pipeline->targets.items + index;
+}
+
+void settings_release(struct settings *settings);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * encoder.h - the contract of an envelope: one change in, its bytes out.
+ *
+ * An encoder is a pure function of the change and its settings; the struct only holds text that
+ * is the same for many changes (the transaction's LSN, time and id). Baseline rows and streamed
+ * rows of the same content give the same bytes.
+ *
+ * Threading:  one encoder belongs to one pipeline, so to one worker at a time.
+ * Errors:     FAN_POISON when this change cannot be expressed (special_values: fail, or over the
+ *             buffer's maximum); FAN_RETRY when memory is out. `out` is then as it was before.
+ */
+#ifndef ENCODE_ENCODER_H
+#define ENCODE_ENCODER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "model/change.h"
+
+/* What to write for a value that JSON has no number for: NaN, Infinity, -Infinity. */
+enum special_values { SPECIAL_STRING = 0, SPECIAL_NULL, SPECIAL_FAIL };
+
+/* Everything that makes two targets' bytes differ; targets with equal settings share them. */
+struct encode_settings {
+    const struct encoder_type *type;
+    bool int8_as_string;
+    enum special_values special_values;
+};
+
+/* The names that go into every event. Borrowed; outlive the encoder. */
+struct encode_context {
+    const char *source;    /* as named in the conf */
+    const char *system_id; /* decimal, as IDENTIFY_SYSTEM gives it */
+    const char *slot;
+};
+
+struct encoder;
+
+struct encoder_type {
+    const char *name; /* the `format` value in the conf */
+    enum fan_status (*create)(const struct encode_settings *settings,
+                              const struct encode_context *context, struct encoder **ret_encoder,
+                              struct fan_error *reterr);
+    /* Appends the event without a separator. */
+    enum fan_status (*encode)(struct encoder *encoder, const struct change *change,
+                              struct bytes *out, struct fan_error *reterr);
+    void (*destroy)(struct encoder *encoder); /* accepts NULL */
+};
+
+/* First member of every implementation. */
+struct encoder {
+    const struct encoder_type *type;
+};
+
+bool encode_settings_equal(const struct encode_settings *left, const struct encode_settings *right);
+
+/* Returns the type of that name, or NULL. */
+const struct encoder_type *encoder_type_find(const char *name);
+
+/* NULL-terminated. Adding an envelope means adding one line in registry.c. */
+extern const struct encoder_type *const encoder_types[];
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * batch.h - an immutable run of encoded events that goes to every target of a pipeline.
+ *
+ * A batch is encoded once per format and shared by reference. Event i of a format occupies the
+ * bytes [i == 0 ? 0 : ends[i - 1] + 1, ends[i]); one '\n' stands behind every event, so that a
+ * line-oriented target writes the whole buffer as it is.
+ *
+ * INVARIANTS  (1) positions strictly increase over the events of a batch and over batches.
+ *             (2) with respect_source_tx a batch ends at the end of a transaction, unless its
+ *                 `part` is FIRST or MIDDLE; then it holds events of one transaction only.
+ * Ownership:  batch_unref() of the last holder gives the memory back to the pool it came from.
+ * Threading:  immutable once handed to the first target; ref and unref from any thread.
+ * Limits:     encoded bytes of a format and events fit 32 bits.
+ */
+#ifndef MODEL_BATCH_H
+#define MODEL_BATCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "model/position.h"
+#include "model/relation.h"
+
+enum { BATCH_FORMATS_MAX = 16 };
+
+enum txn_part { TXN_WHOLE = 0, TXN_FIRST, TXN_MIDDLE, TXN_LAST };
+
+/* Which bound ended the batch. */
+enum batch_limit { BATCH_LIMIT_IDLE, BATCH_LIMIT_EVENTS, BATCH_LIMIT_BYTES, BATCH_LIMIT_TIMER };
+
+struct batch_event {
+    struct fan_position position;
+    struct fan_lsn hold_lsn; /* see struct change */
+    int64_t commit_time_us;
+    const struct relation *relation; /* borrowed; NULL for a logical message and a gap */
+    uint8_t op;                      /* enum change_op */
+    bool txn_end;                    /* last event of its transaction that this pipeline gets */
+};
+
+struct encoded {
+    struct bytes bytes;
+    uint32_t *ends; /* owned; `capacity` entries, as the batch has events */
+};
+
+struct batch_pool;
+
+struct batch {
+    _Atomic uint32_t references;
+    struct batch_pool *pool; /* borrowed; outlives every batch */
+    struct batch *next_free; /* the pool's own */
+    uint64_t sequence;       /* per pipeline and run: 1, 2, 3 ... */
+    enum txn_part part;
+    enum batch_limit limit;
+    size_t events_count;
+    size_t events_capacity;
+    struct batch_event *events;
+    size_t formats_count;
+    struct encoded encoded[BATCH_FORMATS_MAX];
+};
+
+static inline struct batch *batch_ref(struct batch *batch)
+{
+    (void)atomic_fetch_add_explicit(&batch->references, 1, memory_order_relaxed); /* old count */
+    return batch;
+}
+
+/* Accepts NULL. */
+void batch_unref(struct batch *batch);
+
+/* The bytes of events [first, events_count) of one format, separators included. */
+static inline const uint8_t *batch_bytes(const struct batch *batch, size_t format, size_t first,
+                                         size_t *ret_size)
+{
+    const struct encoded *encoded = &batch->encoded[format];
+    size_t start = first == 0 ? 0 : (size_t)encoded->ends[first - 1] + 1;
+    *ret_size = encoded->bytes.size - start;
+    return encoded->bytes.data + start;
+}
+
+/*
+ * The pool that a pipeline takes its batches from. Keeps up to `spare_max` unused batches, whose
+ * buffers stay allocated up to `spare_bytes_max` each, so that a busy pipeline does not allocate.
+ * Threading: batch_pool_take() by the pipeline's worker; giving back from any thread.
+ */
+struct batch_pool *batch_pool_create(size_t formats_count, size_t spare_max,
+                                     size_t spare_bytes_max);
+/* Waits for nothing: every batch must have come back. Accepts NULL. */
+void batch_pool_destroy(struct batch_pool *pool);
+/* Returns an empty batch with one reference, or NULL when memory is out. */
+struct batch *batch_pool_take(struct batch_pool *pool);
+/* Makes room for one more event in `events` and every `ends`; false when memory is out. */
+bool batch_reserve_event(struct batch *batch);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * type.h - what a PostgreSQL column type means to an encoder.
+ *
+ * Values travel as PostgreSQL's text; a kind says how that text becomes a value of a format.
+ * Kinds of built-in types follow from their OID (src/include/catalog/pg_type.dat); those of other
+ * types from what the catalog said (typtype, typelem, typbasetype, typdelim).
+ */
+#ifndef MODEL_TYPE_H
+#define MODEL_TYPE_H
+
+#include <stdint.h>
+
+enum type_kind {
+    TYPE_TEXT = 0, /* everything without a rule of its own: PostgreSQL's text as a string */
+    TYPE_INT,      /* int2, int4 */
+    TYPE_INT8,
+    TYPE_FLOAT, /* float4, float8: NaN, Infinity and -Infinity are possible */
+    TYPE_NUMERIC,
+    TYPE_BOOL,  /* t or f */
+    TYPE_JSON,  /* json, jsonb */
+    TYPE_BYTEA, /* \x and hexadecimal digits */
+    TYPE_TIMESTAMP,
+    TYPE_TIMESTAMPTZ, /* the session's zone is UTC: +00 at the end */
+    TYPE_ARRAY,       /* of `element`, split by `delimiter` */
+};
+
+struct type_info {
+    enum type_kind kind;
+    enum type_kind element; /* of an array; never TYPE_ARRAY */
+    char delimiter;         /* of an array: ',' for all but box */
+};
+
+/* The info of a built-in type, or of TYPE_TEXT for an OID that is not built in. */
+struct type_info type_builtin(uint32_t type_oid);
+
+/* The info of an array whose elements have the type info `element`. */
+struct type_info type_array_of(struct type_info element, char delimiter);
+
+#endif

@@ -1,0 +1,141 @@
+/*
+ * target.h - the contract that every target implements.
+ *
+ * A target takes batches in order, accepts each at once or not at all, and says later how far
+ * everything it accepted is durable. It never retries, sleeps or decides policy: the pipeline does.
+ *
+ * Life:       create -> start -> { deliver | tick | flush | checkpointed }* -> stop -> destroy
+ * Threading:  create and destroy on the main thread; the other verbs by the worker that owns the
+ *             pipeline, one at a time. They must not block for longer than a write to the page
+ *             cache; what may block longer (fdatasync, a pipe) runs on an I/O thread, which only
+ *             posts outcomes and touches nothing else that the verbs touch without a lock.
+ * Ownership:  the batch stays the pipeline's; a target that needs it beyond deliver() takes a
+ *             reference. Options are borrowed and outlive the target.
+ */
+#ifndef TARGETS_TARGET_H
+#define TARGETS_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "conf/option.h"
+#include "encode/encoder.h"
+#include "model/batch.h"
+#include "model/position.h"
+
+enum { TARGET_DETAIL_MAX = 256 };
+
+/*
+ * The durable place of one target: everything up to `position` is durable there. `detail` is the
+ * target's own words about it (a file: segment and offset), kept in the store beside the position
+ * and handed back at start().
+ */
+struct target_checkpoint {
+    struct fan_position position;
+    char detail[TARGET_DETAIL_MAX]; /* printable ASCII with NUL; may be "" */
+};
+
+enum outcome_kind {
+    OUTCOME_SETTLED, /* every event accepted up to checkpoint.position is durable */
+    OUTCOME_LOST,    /* what was accepted beyond the last settled position may be gone: the target
+                        has gone back there, and wants those events again; error says why */
+    OUTCOME_FATAL,   /* the target cannot go on; error says why */
+    OUTCOME_WAKE,    /* call deliver() or tick() again: there is room */
+};
+
+struct outcome {
+    uint32_t target; /* the index given at create */
+    enum outcome_kind kind;
+    struct target_checkpoint checkpoint; /* of OUTCOME_SETTLED */
+    struct fan_error error;              /* of OUTCOME_LOST and OUTCOME_FATAL */
+};
+
+/*
+ * Where outcomes go. Callable from any thread, never blocks, keeps nothing of its argument.
+ * SETTLED outcomes of one target coalesce: the newest stands for all before it.
+ */
+struct outcome_sink {
+    void (*post)(struct outcome_sink *sink, const struct outcome *outcome);
+};
+
+/* A fixed set of threads for calls that block on a disk; see engine/io_pool.h. */
+struct io_executor {
+    /* Runs job(argument) later on an I/O thread; jobs of one `lane` run in order, one at a time.
+     * Never blocks; returns FAN_AGAIN when too many jobs wait. */
+    enum fan_status (*submit)(struct io_executor *executor, uint64_t lane,
+                              void (*job)(void *argument), void *argument);
+};
+
+struct target_context {
+    const char *pipeline; /* names, borrowed, outlive the target */
+    const char *target;
+    uint32_t index; /* of the target in its pipeline; goes into outcomes */
+    size_t format;  /* which encoding of a batch is this target's: index for batch_bytes() */
+    uint64_t lane;  /* unique per target of the process: for io_executor */
+    struct outcome_sink *outcomes;
+    struct io_executor *executor;
+};
+
+struct target;
+
+struct target_type {
+    const char *name;               /* the `type` value in the conf */
+    const struct conf_table *table; /* options beside the common ones; parsed into a blob */
+
+    enum fan_status (*create)(const void *options, const struct target_context *context,
+                              struct target **ret_target, struct fan_error *reterr);
+
+    /*
+     * Goes to `checkpoint` (NULL: nothing was ever delivered) and drops what stands behind it, so
+     * that the next event delivered is the one after it. Also called again after LOST or an
+     * operator's restart. FAN_RETRY: call again later. FAN_FATAL: the pipeline goes to ERROR.
+     */
+    enum fan_status (*start)(struct target *target, const struct target_checkpoint *checkpoint,
+                             struct fan_error *reterr);
+
+    /*
+     * Accepts events [first, events_count) of the batch, all or none.
+     * FAN_OK     accepted; durability is posted later, exactly covering each position once.
+     * FAN_AGAIN  no room: call again after an outcome of this target.
+     * FAN_RETRY  not accepted, nothing of it will appear: the pipeline backs off and calls again.
+     * FAN_FATAL  not accepted, and no later call can succeed.
+     */
+    enum fan_status (*deliver)(struct target *target, struct batch *batch, size_t first,
+                               int64_t now_us, struct fan_error *reterr);
+
+    /* Drives timers. Returns when to be called again (monotonic us), or INT64_MAX. */
+    int64_t (*tick)(struct target *target, int64_t now_us);
+
+    /* Makes what was accepted durable as soon as possible, before its usual time. May be NULL. */
+    void (*flush)(struct target *target, int64_t now_us);
+
+    /* The engine's store has this checkpoint on disk. May be NULL. */
+    void (*checkpointed)(struct target *target, const struct target_checkpoint *checkpoint);
+
+    /* Ends all I/O of the target: waits for running jobs; nothing is posted after it. */
+    void (*stop)(struct target *target);
+    void (*destroy)(struct target *target); /* accepts NULL; after stop */
+
+    /* Bytes accepted but not yet durable at which deliver() answers FAN_AGAIN; 0: no byte window,
+     * `max_inflight` batches instead. */
+    size_t window_bytes;
+
+    /* A second target with this word would write to the same place; checked over the whole conf.
+     * Writes the word (a path, ...) or "" into `text`. May be NULL. */
+    void (*address)(const void *options, char *text, size_t text_size);
+};
+
+/* First member of every implementation. */
+struct target {
+    const struct target_type *type;
+};
+
+/* Returns the type of that name, or NULL. */
+const struct target_type *target_type_find(const char *name);
+
+/* NULL-terminated. Adding a target means adding one line in registry.c. */
+extern const struct target_type *const target_types[];
+
+#endif
