@@ -49,6 +49,9 @@ const char *log_level_name(enum log_level level);
 /* Where lines go; stderr unless a test says otherwise. */
 void log_set_descriptor(int descriptor);
 
+/* Lines that could not be written whole since the start. */
+uint64_t log_lines_dropped(void);
+
 void log_write_fields(enum log_level level, const char *message, const struct log_field *fields,
                       size_t fields_count);
 
