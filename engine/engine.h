@@ -1,0 +1,169 @@
+/*
+ * engine.h - the running engine, as its owner, the API and the command line see it.
+ *
+ *     engine_create -> engine_start -> { engine_command | engine_status }* -> engine_stop
+ *                   -> engine_destroy
+ *
+ * Threads inside: one per source, a fixed pool of workers that step pipelines, two for disk I/O,
+ * one for the store. Their number does not grow with pipelines.
+ *
+ * Threading:  create, start, stop and destroy on the main thread; command, status and the log
+ *             level from any thread.
+ * Ownership:  the settings are borrowed and outlive the engine.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "conf/settings.h"
+#include "engine/state.h"
+#include "model/position.h"
+#include "sources/source.h"
+
+/* Exit statuses of the program, after sysexits.h. */
+enum engine_exit {
+    EXIT_FINE = 0,
+    EXIT_USAGE = 64,    /* command line */
+    EXIT_SOURCE = 69,   /* the primary cannot serve: permanent source error */
+    EXIT_INTERNAL = 70, /* a defect, or a thread that does not answer */
+    EXIT_STORE_IO = 74, /* reading or writing the store failed */
+    EXIT_STOP_ALL = 75, /* an error policy stopped everything */
+    EXIT_CONF = 78,     /* the conf or the store cannot be used */
+};
+
+struct engine_setup {
+    const struct settings *settings;
+    const char *adopt_slot;    /* --adopt-slot NAME, or NULL */
+    const char *const *forget; /* --forget NAME: removed pipelines whose backlog is given up */
+    size_t forget_count;
+};
+
+struct engine;
+
+/*
+ * Checks names, addresses and plug-ins, locks the data directory, opens the store and compares it
+ * with the conf. Touches no server. `ret_exit` says with which status to leave on failure.
+ */
+enum fan_status engine_create(const struct engine_setup *setup, struct engine **ret_engine,
+                              enum engine_exit *ret_exit, struct fan_error *reterr) FAN_MUST_CHECK;
+
+enum fan_status engine_start(struct engine *engine, struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* Becomes readable when the engine has ended by itself; see engine_ended(). */
+int engine_ended_fd(const struct engine *engine);
+/* Whether it has, with the status to leave with and the reason. */
+bool engine_ended(const struct engine *engine, enum engine_exit *ret_exit,
+                  struct fan_error *ret_why);
+
+/* Readiness false, sources let go, what is queued delivered and made durable, last checkpoint, last
+ * ack: all within `timeout_us`. FAN_OK when everything queued was delivered. */
+enum fan_status engine_stop(struct engine *engine, int64_t timeout_us,
+                            struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* Accepts NULL. */
+void engine_destroy(struct engine *engine);
+
+/*
+ * An operator's verb on one pipeline; returns when it is in effect: after a pause or stop nothing
+ * more is handed to a target. Codes: PIPELINE_NOT_FOUND (hint: nearest name), ILLEGAL_TRANSITION
+ * (both FAN_POISON), TIMEOUT (FAN_RETRY; it takes effect later), STORE (FAN_RETRY).
+ */
+enum fan_status engine_command(struct engine *engine, const char *pipeline, enum pipeline_verb verb,
+                               struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* ---- what runs, for people and programs ---- */
+
+struct target_status {
+    const char *name; /* borrowed from the settings, as every const char * below */
+    const char *type;
+    struct fan_position settled; /* everything up to here is durable at the target */
+    char detail[256];            /* the target's own words about it */
+    int64_t settled_wall_us;     /* when it last moved; 0 never in this run */
+    uint64_t delivered;          /* events settled in this run */
+    uint64_t already;            /* events it had before this run, not sent again */
+    uint64_t bytes;              /* handed over */
+    uint64_t batches;
+    uint64_t retries;
+    uint64_t inflight_batches;
+    uint64_t inflight_bytes;
+    int64_t retry_at_us; /* monotonic; 0: no retry is waiting */
+    char last_error[FAN_ERROR_TEXT_MAX];
+};
+
+struct pipeline_status {
+    const char *name;
+    const char *source;
+    const struct settings_pipeline *settings;
+    enum pipeline_state state;
+    char reason[FAN_ERROR_TEXT_MAX]; /* of ERROR; of a retry; of holding the reader; or "" */
+    int64_t since_wall_us;           /* in this state since */
+    bool lossy;                      /* drop_oldest has dropped */
+    bool blocks_reader;              /* its full buffer holds the source */
+    bool passed_over;                /* changes went by while it was not running */
+    uint64_t depth_events;           /* queued in the ring */
+    uint64_t depth_bytes;
+    uint64_t capacity_events;
+    uint64_t capacity_bytes;
+    /* read = delivered + gap + filtered + pending, per target (delivered includes `already`);
+     * the pipeline's figure is that of its slowest target. */
+    uint64_t read;
+    uint64_t delivered;
+    uint64_t gap;
+    uint64_t filtered;
+    uint64_t pending;
+    uint64_t gaps; /* runs of dropped changes */
+    uint64_t inserts;
+    uint64_t updates;
+    uint64_t deletes;
+    uint64_t truncates;
+    uint64_t messages;
+    uint64_t batches_by_limit[4]; /* index: enum batch_limit of model/batch.h */
+    int64_t lag_us;               /* age of the oldest change that is not settled; 0 none */
+    int64_t lag_bytes;       /* from the pipeline's resolved position to the server's; -1 unknown */
+    struct fan_lsn resolved; /* the slot may be confirmed up to here as far as it is concerned */
+    size_t targets_count;
+    struct target_status *targets;
+};
+
+struct source_entry {
+    const char *name;
+    const char *type;
+    struct source_status source;
+    const char *blocked_by;   /* the pipeline that holds the reader, or NULL */
+    struct fan_lsn boundary;  /* everything before it has been handed to the pipelines */
+    struct fan_lsn persisted; /* the acknowledgement in the store */
+    int64_t lag_bytes;        /* server position minus confirmed; -1 unknown */
+    int64_t lag_us;
+    int64_t persist_failures; /* of the store since the last success */
+};
+
+struct engine_status {
+    int64_t started_wall_us;
+    int64_t now_us; /* monotonic time of the snapshot, for the times that are monotonic */
+    bool stopping;
+    bool store_failing; /* the store could not be written; nothing is confirmed meanwhile */
+    char store_error[FAN_ERROR_TEXT_MAX];
+    size_t sources_count;
+    struct source_entry *sources;
+    size_t pipelines_count;
+    struct pipeline_status *pipelines;
+};
+
+/* A snapshot that the caller owns. FAN_RETRY when memory is out. */
+enum fan_status engine_status_take(struct engine *engine, struct engine_status *ret_status,
+                                   struct fan_error *reterr) FAN_MUST_CHECK;
+void engine_status_release(struct engine_status *status);
+
+/* Every pipeline STREAMING, PAUSED or STOPPED, every source streaming and not stalled. */
+bool engine_status_ready(const struct engine_status *status);
+/* At least one source has a pipeline that has not failed. */
+bool engine_status_live(const struct engine_status *status);
+
+/* The plug-ins of this build, for conf_load() and the reference. */
+const struct conf_plugins *engine_plugins(void);
+
+#endif
