@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "base/escape.h"
 
 enum {
     FIELD_MAX = 1024, /* bytes of one escaped value, the mark of a cut included */
@@ -81,70 +81,6 @@ static bool line_append(struct line *line, const char *bytes, size_t size)
     return true;
 }
 
-/* Characters that a reader cannot see or that reorder what is shown: the C1 controls and the
- * bidirectional controls of Unicode (UAX 9), and the separators that some viewers break lines at. */
-static bool is_hidden(uint32_t point)
-{
-    return (point >= 0x80 && point < 0xa0) || point == 0x061c || point == 0x200e ||
-           point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
-           (point >= 0x2066 && point <= 0x2069) || point == 0xfeff;
-}
-
-/* Only called for sequences of two and more valid bytes. */
-static uint32_t decode_point(const uint8_t *bytes, size_t length)
-{
-    uint32_t point = bytes[0] & (0xffu >> (length + 1));
-    for (size_t i = 1; i < length; i++) {
-        point = point << 6 | (bytes[i] & 0x3fu);
-    }
-    return point;
-}
-
-static size_t escape_control(uint8_t byte, char escaped[8])
-{
-    const char *short_form = byte == '\n'   ? "\\n"
-                             : byte == '\r' ? "\\r"
-                             : byte == '\t' ? "\\t"
-                             : byte == '"'  ? "\\\""
-                             : byte == '\\' ? "\\\\"
-                                            : NULL;
-    if (short_form != NULL) {
-        memcpy(escaped, short_form, 2);
-        return 2;
-    }
-    return (size_t)snprintf(escaped, 8, "\\u%04x", byte);
-}
-
-/* Escapes the character at `text` and returns how many bytes of it were consumed. */
-static size_t escape_one(const char *text, size_t size, bool json, char escaped[8],
-                         size_t *ret_escaped_size)
-{
-    const uint8_t *bytes = (const uint8_t *)text;
-    if (bytes[0] < 0x80) {
-        if (bytes[0] < 0x20 || bytes[0] == 0x7f || bytes[0] == '"' || bytes[0] == '\\') {
-            *ret_escaped_size = escape_control(bytes[0], escaped);
-        } else {
-            escaped[0] = text[0];
-            *ret_escaped_size = 1;
-        }
-        return 1;
-    }
-    size_t length = utf8_sequence(bytes, size);
-    if (length == 0) { /* JSON has no way to write a byte; logfmt shows which one it was */
-        *ret_escaped_size = json ? (size_t)snprintf(escaped, 8, "\\ufffd")
-                                 : (size_t)snprintf(escaped, 8, "\\x%02x", bytes[0]);
-        return 1;
-    }
-    uint32_t point = decode_point(bytes, length);
-    if (is_hidden(point)) {
-        *ret_escaped_size = (size_t)snprintf(escaped, 8, "\\u%04x", (unsigned)point & 0xffffu);
-    } else {
-        memcpy(escaped, text, length);
-        *ret_escaped_size = length;
-    }
-    return length;
-}
-
 /* Appends `text` in quotes, escaped and cut at FIELD_MAX. */
 static bool append_quoted(struct line *line, const char *text)
 {
@@ -154,7 +90,7 @@ static bool append_quoted(struct line *line, const char *text)
     size_t at = 0;
     value[used++] = '"';
     while (at < size) {
-        char escaped[8];
+        char escaped[ESCAPE_SIZE];
         size_t escaped_size = 0;
         size_t consumed = escape_one(text + at, size - at, line->json, escaped, &escaped_size);
         bool last = at + consumed == size;

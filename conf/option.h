@@ -29,9 +29,11 @@ enum conf_type {
     CONF_BOOL,
     CONF_INTEGER,
     CONF_SIZE,     /* 64MiB, 10GiB, 1000, 16kB: binary with an i, decimal without */
-    CONF_DURATION, /* 50ms, 1s, 2m, 1h; a number without a unit is a fault, but for 0 */
+    CONF_DURATION, /* 50ms, 1s, 2m, 1h; a number without a unit is a fault, but for 0, and for a
+                      key that ends in _ms, where it means milliseconds */
     CONF_TEXT,
-    CONF_SECRET,
+    CONF_SECRET, /* a key that is `dsn` or ends in _dsn holds a libpq connection string: it is shown
+                    with its password masked, any other secret only as *** */
     CONF_CHOICE,
     CONF_TEXT_LIST, /* a sequence of scalars, or one scalar */
     CONF_TEXT_MAP,
@@ -40,6 +42,9 @@ enum conf_type {
     CONF_SECTION_MAP,
     CONF_UNAVAILABLE,
 };
+
+/* The value of a choice that is known but refused as `not available in this version`. */
+enum { CONF_CHOICE_UNAVAILABLE = -1 };
 
 struct conf_choice {
     const char *name;
