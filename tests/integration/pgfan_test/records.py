@@ -1,0 +1,81 @@
+"""records.py - what a file target holds, read as a follower of the file would read it."""
+
+import glob
+import json
+import pathlib
+
+from .server import lsn
+
+
+class Records:
+    """The events of a file target, its closed segments first. Reads on from where it stood."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def files(self):
+        """Every segment in order of its events: the live file has the plain name."""
+        found = {pathlib.Path(name) for name in glob.glob(f"{glob.escape(str(self.path))}*")}
+        found |= {pathlib.Path(name) for name in glob.glob(
+            f"{glob.escape(str(self.path.with_suffix('')))}*{self.path.suffix}")}
+        found = {path for path in found if path.is_file()}
+        return sorted(found, key=lambda path: (path == self.path, path.name))
+
+    def lines(self):
+        for path in self.files():
+            with path.open("rb") as stream:
+                for line in stream:
+                    if line.endswith(b"\n"):
+                        yield line
+
+    def all(self):
+        """Every whole event. A last line without its end is still being written."""
+        return [json.loads(line) for line in self.lines()]
+
+    def changes(self):
+        """Only events of rows and truncates."""
+        return [event for event in self.all() if event["op"] in "rcudt"]
+
+    def count(self):
+        return sum(1 for _ in self.lines())
+
+    def of(self, table):
+        return [event for event in self.changes() if event["table"] == table]
+
+
+def position(event):
+    """What events are ordered by."""
+    return lsn(event["lsn"]), event["seq"]
+
+
+def fold(events, table=None):
+    """Rebuilds tables from events: {key as JSON: row}. An unchanged TOASTed value is kept."""
+    rows = {}
+
+    def name(event, key):
+        return json.dumps(key, sort_keys=True)
+
+    for event in events:
+        if table is not None and event.get("table") != table:
+            continue
+        operation = event["op"]
+        if operation == "t":
+            rows.clear()
+        elif operation == "d":
+            rows.pop(name(event, event["key"]), None)
+        elif operation in ("c", "r", "u"):
+            old = name(event, _old_key(event))
+            row = dict(rows.get(old, {})) if operation == "u" else {}
+            row.update(event["after"])
+            if operation == "u":
+                rows.pop(old, None)
+            rows[name(event, event["key"])] = row
+    return rows
+
+
+def _old_key(event):
+    """The key before the event: `before` carries it when the key changed."""
+    before = event.get("before")
+    if not before or not event["key"]:
+        return event["key"]
+    return {column: before.get(column, value) for column, value in event["key"].items()}
