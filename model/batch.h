@@ -94,4 +94,13 @@ struct batch *batch_pool_take(struct batch_pool *pool);
 /* Makes room for one more event in `events` and every `ends`; false when memory is out. */
 bool batch_reserve_event(struct batch *batch);
 
+/*
+ * Moves events [first, events_count) with their bytes of every format to `ret_rest`, an empty
+ * batch of the same number of formats. Sequence, part and limit stay the caller's to set. Only
+ * before the batch was handed out. FAN_RETRY when memory is out; both batches are then as they
+ * were.
+ */
+enum fan_status batch_split(struct batch *batch, size_t first,
+                            struct batch *ret_rest) FAN_MUST_CHECK;
+
 #endif

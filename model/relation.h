@@ -50,7 +50,8 @@ struct relation {
     char schema[RELATION_NAME_MAX]; /* pg_catalog where the message leaves it empty */
     char name[RELATION_NAME_MAX];
     enum replica_identity identity;
-    bool has_key; /* at least one column is in_key */
+    bool has_key;   /* at least one column is in_key */
+    size_t key_end; /* no column at or behind this index is in_key */
     size_t columns_count;
     struct relation_column *columns; /* owned */
     char *json_table;                /* owned: "schema.name" as a JSON string */

@@ -1,0 +1,213 @@
+#include "model/batch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+enum { BATCH_EVENTS_FIRST = 64 };
+
+struct batch_pool {
+    size_t formats_count;
+    size_t spare_max;
+    size_t spare_bytes_max;
+    pthread_mutex_t lock; /* guards what follows */
+    struct batch *spare;
+    size_t spare_count;
+    size_t outstanding; /* batches taken and not yet given back */
+};
+
+static void batch_free(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        bytes_release(&batch->encoded[i].bytes);
+        free(batch->encoded[i].ends);
+    }
+    free(batch->events);
+    free(batch);
+}
+
+struct batch_pool *batch_pool_create(size_t formats_count, size_t spare_max, size_t spare_bytes_max)
+{
+    FAN_ASSERT(formats_count <= BATCH_FORMATS_MAX);
+    struct batch_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL || pthread_mutex_init(&pool->lock, NULL) != 0) {
+        free(pool);
+        return NULL;
+    }
+    pool->formats_count = formats_count;
+    pool->spare_max = spare_max;
+    pool->spare_bytes_max = spare_bytes_max;
+    return pool;
+}
+
+void batch_pool_destroy(struct batch_pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    FAN_ASSERT(pool->outstanding == 0);
+    while (pool->spare != NULL) {
+        struct batch *batch = pool->spare;
+        pool->spare = batch->next_free;
+        batch_free(batch);
+    }
+    (void)pthread_mutex_destroy(&pool->lock); /* fails only while it is held */
+    free(pool);
+}
+
+static struct batch *batch_create(struct batch_pool *pool)
+{
+    struct batch *batch = calloc(1, sizeof(*batch));
+    if (batch == NULL) {
+        return NULL;
+    }
+    batch->pool = pool;
+    batch->formats_count = pool->formats_count;
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        bytes_init(&batch->encoded[i].bytes, UINT32_MAX);
+    }
+    return batch;
+}
+
+struct batch *batch_pool_take(struct batch_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->lock); /* a plain mutex: locking cannot fail */
+    struct batch *batch = pool->spare;
+    if (batch != NULL) {
+        pool->spare = batch->next_free;
+        pool->spare_count--;
+    }
+    pool->outstanding++;
+    (void)pthread_mutex_unlock(&pool->lock); /* held by this thread */
+    if (batch == NULL) {
+        batch = batch_create(pool);
+    }
+    if (batch == NULL) {
+        (void)pthread_mutex_lock(&pool->lock); /* as above */
+        pool->outstanding--;
+        (void)pthread_mutex_unlock(&pool->lock); /* as above */
+        return NULL;
+    }
+    batch->next_free = NULL;
+    atomic_init(&batch->references, 1);
+    return batch;
+}
+
+/* Empties the batch and frees the buffers that a burst made too large to keep. */
+static void batch_reset(struct batch *batch, size_t spare_bytes_max)
+{
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        bytes_clear(&batch->encoded[i].bytes);
+        if (batch->encoded[i].bytes.capacity > spare_bytes_max) {
+            bytes_release(&batch->encoded[i].bytes);
+        }
+    }
+    if (batch->events_capacity * sizeof(*batch->events) > spare_bytes_max) {
+        for (size_t i = 0; i < batch->formats_count; i++) {
+            free(batch->encoded[i].ends);
+            batch->encoded[i].ends = NULL;
+        }
+        free(batch->events);
+        batch->events = NULL;
+        batch->events_capacity = 0;
+    }
+    batch->events_count = 0;
+    batch->sequence = 0;
+    batch->part = TXN_WHOLE;
+    batch->limit = BATCH_LIMIT_IDLE;
+}
+
+void batch_unref(struct batch *batch)
+{
+    if (batch == NULL ||
+        atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    struct batch_pool *pool = batch->pool;
+    batch_reset(batch, pool->spare_bytes_max); /* outside the lock: it may free megabytes */
+    (void)pthread_mutex_lock(&pool->lock);     /* a plain mutex: locking cannot fail */
+    FAN_ASSERT(pool->outstanding > 0);
+    bool keep = pool->spare_count < pool->spare_max;
+    if (keep) {
+        batch->next_free = pool->spare;
+        pool->spare = batch;
+        pool->spare_count++;
+    }
+    /* Last use of the pool: its owner may destroy it as soon as nothing is outstanding. */
+    pool->outstanding--;
+    (void)pthread_mutex_unlock(&pool->lock); /* held by this thread */
+    if (!keep) {
+        batch_free(batch);
+    }
+}
+
+/* Gives every array room for `capacity` events. What grew before memory ran out stays grown. */
+static bool batch_grow(struct batch *batch, size_t capacity)
+{
+    struct batch_event *events = realloc(batch->events, capacity * sizeof(*events));
+    if (events == NULL) {
+        return false;
+    }
+    batch->events = events;
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        uint32_t *ends = realloc(batch->encoded[i].ends, capacity * sizeof(*ends));
+        if (ends == NULL) {
+            return false;
+        }
+        batch->encoded[i].ends = ends;
+    }
+    batch->events_capacity = capacity;
+    return true;
+}
+
+bool batch_reserve_event(struct batch *batch)
+{
+    if (batch->events_count < batch->events_capacity) {
+        return true;
+    }
+    if (batch->events_capacity > UINT32_MAX / 2) {
+        return false;
+    }
+    return batch_grow(batch, batch->events_capacity == 0 ? BATCH_EVENTS_FIRST
+                                                         : batch->events_capacity * 2);
+}
+
+/* Moves the bytes of events [first, count) of one format; room has been made. */
+static void encoded_split(struct encoded *encoded, size_t first, size_t count, struct encoded *rest)
+{
+    size_t start = first == 0 ? 0 : (size_t)encoded->ends[first - 1] + 1;
+    for (size_t i = first; i < count; i++) {
+        rest->ends[i - first] = encoded->ends[i] - (uint32_t)start;
+    }
+    bytes_append(&rest->bytes, encoded->bytes.data + start, encoded->bytes.size - start);
+    bytes_truncate(&encoded->bytes, start);
+}
+
+enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret_rest)
+{
+    FAN_ASSERT(first <= batch->events_count && ret_rest->events_count == 0);
+    FAN_ASSERT(batch->formats_count == ret_rest->formats_count);
+    size_t count = batch->events_count;
+    if (first == count) {
+        return FAN_OK;
+    }
+    if (ret_rest->events_capacity < count - first && !batch_grow(ret_rest, count - first)) {
+        return FAN_RETRY;
+    }
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        size_t size;
+        (void)batch_bytes(batch, i, first, &size); /* only its size is needed */
+        if (!bytes_reserve(&ret_rest->encoded[i].bytes, size)) {
+            bytes_clear(&ret_rest->encoded[i].bytes);
+            return FAN_RETRY;
+        }
+    }
+    memcpy(ret_rest->events, batch->events + first, (count - first) * sizeof(*batch->events));
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        encoded_split(&batch->encoded[i], first, count, &ret_rest->encoded[i]);
+    }
+    ret_rest->events_count = count - first;
+    batch->events_count = first;
+    return FAN_OK;
+}
