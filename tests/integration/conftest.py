@@ -15,6 +15,7 @@ from pgfan_test import process  # noqa: E402
 from pgfan_test.engine import Engine  # noqa: E402
 from pgfan_test.records import Records  # noqa: E402
 from pgfan_test.server import Server  # noqa: E402
+from pgfan_test.wait import wait_until  # noqa: E402
 
 
 def pytest_configure(config):
@@ -99,6 +100,18 @@ class Scene:
     def records(self, name="out"):
         return Records(self.directory / f"{name}.jsonl")
 
+    def caught_up(self, timeout=60):
+        """Waits until everything committed by now is confirmed: keepalives move an idle slot."""
+        wanted = self.server.current_lsn()
+        wait_until(lambda: self.server.confirmed(self.slot) >= wanted, timeout,
+                   f"slot {self.slot} is confirmed up to {wanted:X}")
+
+    def wait_records(self, count, name="out", timeout=60):
+        """Waits for that many events in a file target and returns all that are there."""
+        records = self.records(name)
+        wait_until(lambda: records.count() >= count, timeout, f"{count} events in {name}")
+        return records.all()
+
     def close(self):
         for engine in self.engines:
             if engine.running:
@@ -114,8 +127,6 @@ class Scene:
             self.server.sql("postgres", f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)')
 
     def _drop_slot(self, name):
-        from pgfan_test.wait import wait_until
-
         def drop():
             self.server.kill_walsender(name)
             self.server.sql("postgres", "SELECT pg_drop_replication_slot(slot_name) FROM "

@@ -1,5 +1,6 @@
 """engine.py - the engine as a process: conf, start, control socket, logs, end."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 
 from . import conf as conf_text
 from . import process
@@ -40,10 +42,44 @@ def pgfan(*arguments, timeout=60, env=None, **options):
                           env={**os.environ, **(env or {})}, **options)
 
 
+class PipeReader:
+    """The reading end of the engine's standard output: a target that takes nothing until told to.
+
+    Nothing is read until release(); the pipe holds 4 KiB, so a `stdout` target is blocked before.
+    """
+
+    def __init__(self):
+        self.read_end, self.write_end = os.pipe()
+        fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
+        self.data, self.thread = bytearray(), None
+
+    def release(self):
+        """From now on everything is read, in a thread of its own."""
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._read, daemon=True)
+            self.thread.start()
+
+    def _read(self):
+        while chunk := os.read(self.read_end, 1 << 16):
+            self.data += chunk
+
+    def take(self, size):
+        """Reads about so many bytes and no more, while it is not released."""
+        self.data += os.read(self.read_end, size)
+
+    def all(self):
+        """Every whole event read so far."""
+        return [json.loads(line) for line in bytes(self.data).splitlines(keepends=True)
+                if line.endswith(b"\n")]
+
+    def count(self):
+        return bytes(self.data).count(b"\n")
+
+
 class Engine:
     """One engine over one conf; may be started and killed many times over the same directory."""
 
-    def __init__(self, conf, directory, wrapper=(), env=None, arguments=()):
+    def __init__(self, conf, directory, wrapper=(), env=None, arguments=(), pipe=False):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.conf_path = self.directory / "pgfan.yaml"
@@ -51,6 +87,7 @@ class Engine:
         self.stdout_path = self.directory / "stdout.jsonl"
         self.wrapper, self.env, self.arguments = list(wrapper), dict(env or {}), list(arguments)
         self.child = None
+        self.pipe, self.reader = pipe, None  # pipe: standard output goes to a pipe, see PipeReader
         self.rewrite(conf)
 
     def rewrite(self, conf):
@@ -74,10 +111,15 @@ class Engine:
             for which, bound in (limits or {}).items():
                 resource.setrlimit(which, (bound, bound))
 
+        if self.pipe:
+            self.reader = PipeReader()
         self.child = process.spawn(
             [*self.wrapper, BINARY, "run", "-c", self.conf_path, *self.arguments, *arguments],
-            stdout=self.stdout_path.open("ab"), stderr=self.stderr_path.open("ab"),
+            stdout=self.reader.write_end if self.pipe else self.stdout_path.open("ab"),
+            stderr=self.stderr_path.open("ab"),
             env={**os.environ, **self.env}, preexec_fn=prepare if limits else None)
+        if self.pipe:
+            os.close(self.reader.write_end)
         return self
 
     def start(self, *arguments, timeout=60, **options):
@@ -170,16 +212,14 @@ class Engine:
     def wait_state(self, name, state, timeout=30):
         wait_until(lambda: self.state(name) == state, timeout, f'pipeline "{name}" is {state}')
 
-    def status_json(self):
-        done = pgfan("status", "--json", "-c", self.conf_path)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+    def status(self):
+        """Everything: sources, pipelines, store, versions."""
+        code, body = self.get("/status")
+        assert code == 200, (code, body)
+        return body
 
     def source(self, name="db"):
-        """The status of one source."""
-        sources = self.status_json()["sources"]
-        return next(entry for entry in sources if entry.get("name", entry.get(
-            "metadata", {}).get("name")) == name)
+        return next(entry for entry in self.status()["sources"] if entry["name"] == name)
 
     def metrics(self):
         """{name: [(labels, value)]} of GET /metrics."""
