@@ -1,0 +1,67 @@
+/*
+ * json.h - the pieces that JSON output is made of, written straight into a byte buffer.
+ *
+ * Each function appends one complete piece, whatever bytes it is given: the output is always
+ * valid JSON in UTF-8 on one line. A buffer that cannot grow turns to failed (base/bytes.h); the
+ * caller asks once per event.
+ *
+ * Threading:  pure functions of their arguments.
+ * Limits:     to be fast on small values, room is reserved for the worst case of a value or of a
+ *             64 KiB piece of it: an event is refused up to 400 KiB before the buffer's maximum.
+ */
+#ifndef ENCODE_JSON_H
+#define ENCODE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+/* The most that one piece of a text asks room for; other values ask for up to 3 times their size. */
+enum { JSON_PIECE_SIZE = 64 * 1024, JSON_REQUEST_MAX = 6 * JSON_PIECE_SIZE + 64 };
+
+/* Returns where `size` bytes may be written, or NULL when the buffer has failed. */
+static inline uint8_t *json_room(struct bytes *out, size_t size)
+{
+    if (__builtin_expect(out->capacity - out->size < size, 0) && !bytes_reserve(out, size)) {
+        return NULL;
+    }
+    return out->data + out->size;
+}
+
+static inline void json_done(struct bytes *out, const uint8_t *end)
+{
+    out->size = (size_t)(end - out->data);
+}
+
+/* The text with quotes; what JSON cannot hold is escaped, what is not UTF-8 becomes U+FFFD. */
+void json_string(struct bytes *out, const char *text, size_t size);
+
+/* The same without the quotes, for a string that is put together of pieces. */
+void json_escape(struct bytes *out, const char *text, size_t size);
+
+/* Whether the text as it stands is a JSON number (RFC 8259, section 6). */
+bool json_is_number(const char *text, size_t size);
+
+/*
+ * The JSON text without white space between its tokens, otherwise as it is. Returns false and
+ * writes nothing if the text is not JSON (RFC 8259), or is nested deeper than JSON_DEPTH_MAX.
+ */
+enum { JSON_DEPTH_MAX = 32768 };
+bool json_embed(struct bytes *out, const char *text, size_t size);
+
+/* The bytes as base64 (RFC 4648, section 4) in quotes. */
+void json_base64(struct bytes *out, const uint8_t *bytes, size_t size);
+
+/* The bytes that `size` hexadecimal digits stand for, as base64; false if they are none. */
+bool json_base64_hex(struct bytes *out, const char *digits, size_t size);
+
+/* Decimal digits; at most 20 bytes. Returns the end. */
+uint8_t *json_write_u64(uint8_t *at, uint64_t number);
+
+/* At least `width` lower-case hexadecimal digits; at most 16 bytes. Returns the end. */
+uint8_t *json_write_hex(uint8_t *at, uint64_t number, unsigned width);
+
+#endif

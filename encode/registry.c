@@ -1,0 +1,19 @@
+#include <string.h>
+
+#include "encode/encoder.h"
+#include "encode/native.h"
+
+const struct encoder_type *const encoder_types[] = {
+    &native_encoder,
+    NULL,
+};
+
+const struct encoder_type *encoder_type_find(const char *name)
+{
+    for (size_t i = 0; encoder_types[i] != NULL; i++) {
+        if (strcmp(encoder_types[i]->name, name) == 0) {
+            return encoder_types[i];
+        }
+    }
+    return NULL;
+}
