@@ -1,5 +1,5 @@
 /*
- * base64.c - json_base64() and json_base64_hex().
+ * base64.c - json_write_base64() and json_write_base64_hex().
  */
 #include "encode/json.h"
 
@@ -23,7 +23,7 @@ static uint8_t *write_rest(uint8_t *at, uint32_t group, size_t rest)
     return at + 4;
 }
 
-void json_base64(struct bytes *out, const uint8_t *bytes, size_t size)
+void json_write_base64(struct bytes *out, const uint8_t *bytes, size_t size)
 {
     uint8_t *at = json_room(out, size / 3 * 4 + 8);
     if (at == NULL) {
@@ -51,7 +51,7 @@ static inline uint32_t hex_value(char digit)
     return lower >= 'a' && lower <= 'f' ? (uint32_t)(lower - 'a' + 10) : 0x100;
 }
 
-bool json_base64_hex(struct bytes *out, const char *digits, size_t size)
+bool json_write_base64_hex(struct bytes *out, const char *digits, size_t size)
 {
     uint8_t *at = json_room(out, size / 6 * 4 + 8);
     if (at == NULL) {

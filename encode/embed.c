@@ -1,5 +1,5 @@
 /*
- * embed.c - json_embed(): checks a JSON text and copies it without white space, in one pass.
+ * embed.c - json_write_embedded(): checks a JSON text and copies it without white space, in one pass.
  *
  * A machine of four states instead of a recursive descent, because nesting is up to whoever wrote
  * the value. PostgreSQL has checked the text on its way in, so a fault means that the column is
@@ -143,7 +143,7 @@ static bool copy_number(struct embed *embed)
         at++; /* every character that a number may hold, and no separator */
     }
     size_t size = (size_t)(at - start);
-    if (!json_is_number((const char *)start, size)) {
+    if (!json_number_valid((const char *)start, size)) {
         return false;
     }
     memcpy(embed->out, start, size);
@@ -216,7 +216,7 @@ static bool embed_run(struct embed *embed)
     return embed->depth == 0 && embed->state == WANT_COMMA_OR_END;
 }
 
-bool json_embed(struct bytes *out, const char *text, size_t size)
+bool json_write_embedded(struct bytes *out, const char *text, size_t size)
 {
     struct embed embed; /* the depth bits are set before they are read */
     embed.repair = false;

@@ -117,7 +117,7 @@ static inline const uint8_t *copy_plain(const uint8_t *text, const uint8_t *limi
     return text;
 }
 
-void json_escape(struct bytes *out, const char *text, size_t size)
+void json_write_escaped(struct bytes *out, const char *text, size_t size)
 {
     const uint8_t *from = (const uint8_t *)text;
     const uint8_t *end = from + size;
@@ -137,10 +137,10 @@ void json_escape(struct bytes *out, const char *text, size_t size)
     }
 }
 
-void json_string(struct bytes *out, const char *text, size_t size)
+void json_write_string(struct bytes *out, const char *text, size_t size)
 {
     bytes_append_char(out, '"');
-    json_escape(out, text, size);
+    json_write_escaped(out, text, size);
     bytes_append_char(out, '"');
 }
 
@@ -182,7 +182,7 @@ static const uint8_t *skip_number(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-bool json_is_number(const char *text, size_t size)
+bool json_number_valid(const char *text, size_t size)
 {
     const uint8_t *end = (const uint8_t *)text + size;
     return skip_number((const uint8_t *)text, end) == end;

@@ -37,26 +37,26 @@ static inline void json_done(struct bytes *out, const uint8_t *end)
 }
 
 /* The text with quotes; what JSON cannot hold is escaped, what is not UTF-8 becomes U+FFFD. */
-void json_string(struct bytes *out, const char *text, size_t size);
+void json_write_string(struct bytes *out, const char *text, size_t size);
 
 /* The same without the quotes, for a string that is put together of pieces. */
-void json_escape(struct bytes *out, const char *text, size_t size);
+void json_write_escaped(struct bytes *out, const char *text, size_t size);
 
 /* Whether the text as it stands is a JSON number (RFC 8259, section 6). */
-bool json_is_number(const char *text, size_t size);
+bool json_number_valid(const char *text, size_t size);
 
 /*
  * The JSON text without white space between its tokens, otherwise as it is. Returns false and
  * writes nothing if the text is not JSON (RFC 8259), or is nested deeper than JSON_DEPTH_MAX.
  */
 enum { JSON_DEPTH_MAX = 32768 };
-bool json_embed(struct bytes *out, const char *text, size_t size);
+bool json_write_embedded(struct bytes *out, const char *text, size_t size);
 
 /* The bytes as base64 (RFC 4648, section 4) in quotes. */
-void json_base64(struct bytes *out, const uint8_t *bytes, size_t size);
+void json_write_base64(struct bytes *out, const uint8_t *bytes, size_t size);
 
 /* The bytes that `size` hexadecimal digits stand for, as base64; false if they are none. */
-bool json_base64_hex(struct bytes *out, const char *digits, size_t size);
+bool json_write_base64_hex(struct bytes *out, const char *digits, size_t size);
 
 /* Decimal digits; at most 20 bytes. Returns the end. */
 uint8_t *json_write_u64(uint8_t *at, uint64_t number);

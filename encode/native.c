@@ -89,12 +89,12 @@ static enum fan_status native_create(const struct encode_settings *settings,
     bytes_init(&native->source, PIECE_MAX);
     bytes_init(&native->position, PIECE_MAX);
     bytes_init(&native->origin, 2 * PIECE_MAX);
-    json_escape(&native->id_prefix, context->system_id, strlen(context->system_id));
+    json_write_escaped(&native->id_prefix, context->system_id, strlen(context->system_id));
     bytes_append_char(&native->id_prefix, '-');
-    json_escape(&native->id_prefix, context->slot, strlen(context->slot));
+    json_write_escaped(&native->id_prefix, context->slot, strlen(context->slot));
     bytes_append_char(&native->id_prefix, '-');
     BYTES_APPEND_LITERAL(&native->source, "\",\"source\":");
-    json_string(&native->source, context->source, strlen(context->source));
+    json_write_string(&native->source, context->source, strlen(context->source));
     bytes_append_char(&native->source, '}');
     if (!bytes_ok(&native->id_prefix) || !bytes_ok(&native->source)) {
         native_destroy(&native->base);
@@ -354,12 +354,12 @@ static bool write_message(const struct change *change, struct bytes *out)
         return false;
     }
     BYTES_APPEND_LITERAL(out, "{\"op\":\"m\",\"prefix\":");
-    json_string(out, prefix, strlen(prefix));
+    json_write_string(out, prefix, strlen(prefix));
     BYTES_APPEND_LITERAL(out, ",\"content\":");
     if (utf8_valid(content, size)) {
-        json_string(out, (const char *)content, size);
+        json_write_string(out, (const char *)content, size);
     } else {
-        json_base64(out, content, size);
+        json_write_base64(out, content, size);
         BYTES_APPEND_LITERAL(out, ",\"encoding\":\"base64\"");
     }
     if ((flags & MESSAGE_TRANSACTIONAL) != 0) {

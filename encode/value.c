@@ -18,10 +18,10 @@ void value_writer_release(struct value_writer *writer)
 
 static void write_number(const char *text, size_t size, struct bytes *out)
 {
-    if (json_is_number(text, size)) {
+    if (json_number_valid(text, size)) {
         bytes_append(out, text, size);
     } else {
-        json_string(out, text, size);
+        json_write_string(out, text, size);
     }
 }
 
@@ -50,15 +50,15 @@ static void write_bool(const char *text, size_t size, struct bytes *out)
     } else if (size == 1 && text[0] == 'f') {
         BYTES_APPEND_LITERAL(out, "false");
     } else {
-        json_string(out, text, size);
+        json_write_string(out, text, size);
     }
 }
 
 static void write_bytea(const char *text, size_t size, struct bytes *out)
 {
     bool hex = size >= 2 && text[0] == '\\' && text[1] == 'x';
-    if (!hex || !json_base64_hex(out, text + 2, size - 2)) {
-        json_string(out, text, size);
+    if (!hex || !json_write_base64_hex(out, text + 2, size - 2)) {
+        json_write_string(out, text, size);
     }
 }
 
@@ -75,15 +75,15 @@ static void write_timestamp(const char *text, size_t size, bool zone, struct byt
 {
     const char *space = size >= 11 && text[10] == ' ' ? text + 10 : memchr(text, ' ', size);
     if (space == NULL || !is_digit(text[0]) || !is_digit(text[size - 1])) {
-        json_string(out, text, size);
+        json_write_string(out, text, size);
         return;
     }
     size_t date_size = (size_t)(space - text);
     bool utc = zone && size >= date_size + 4 && memcmp(text + size - 3, "+00", 3) == 0;
     bytes_append_char(out, '"');
-    json_escape(out, text, date_size);
+    json_write_escaped(out, text, date_size);
     bytes_append_char(out, 'T');
-    json_escape(out, space + 1, size - date_size - 1 - (utc ? 3 : 0));
+    json_write_escaped(out, space + 1, size - date_size - 1 - (utc ? 3 : 0));
     if (utc) {
         bytes_append_char(out, 'Z');
     }
@@ -110,7 +110,7 @@ void value_write_scalar(struct value_writer *writer, enum type_kind kind, const 
         write_bool(text, size, out);
         return;
     case TYPE_JSON:
-        if (!json_embed(out, text, size)) {
+        if (!json_write_embedded(out, text, size)) {
             break;
         }
         return;
@@ -126,7 +126,7 @@ void value_write_scalar(struct value_writer *writer, enum type_kind kind, const 
     case TYPE_ARRAY:
         break;
     }
-    json_string(out, text, size);
+    json_write_string(out, text, size);
 }
 
 void value_write(struct value_writer *writer, const struct type_info *type,
@@ -139,7 +139,7 @@ void value_write(struct value_writer *writer, const struct type_info *type,
         }
         break;
     case ROW_BINARY:
-        json_base64(out, (const uint8_t *)value->text, value->size);
+        json_write_base64(out, (const uint8_t *)value->text, value->size);
         break;
     case ROW_NULL:
     case ROW_UNCHANGED:
