@@ -1,7 +1,7 @@
 /*
  * change.h - one row operation, truncate, logical message or gap, on its way to a pipeline.
  *
- * A change is a plain value of 72 bytes: it is copied into a ring and out of it, while the bytes
+ * A change is a plain value of under 100 bytes: it is copied into a ring and out of it, while the bytes
  * of the row stay in the message that the client library allocated. A source emits only changes
  * whose message has been checked from end to end, so row.h reads it without bounds of its own.
  *
@@ -54,7 +54,7 @@ struct change {
     uint8_t op;             /* enum change_op */
     uint8_t old_row;        /* enum old_row */
     uint8_t truncate_flags; /* 1 CASCADE, 2 RESTART IDENTITY */
-    uint8_t reserved;
+    bool txn_end;           /* known to be the last change of its transaction in this pipeline */
     struct change_gap *gap; /* owned; only for CHANGE_GAP */
 };
 

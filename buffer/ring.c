@@ -1,0 +1,284 @@
+#include "buffer/ring.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+enum fan_status ring_init(struct ring *ring, struct ring_limits limits, struct fan_error *reterr)
+{
+    FAN_ASSERT(limits.events_max > 0 && limits.bytes_max > 0);
+    *ring = (struct ring){.limits = limits};
+    uint64_t slots = 1;
+    while (slots < limits.events_max) {
+        slots *= 2; /* a power of two, so that an index needs no division */
+    }
+    ring->slots_mask = slots - 1;
+    ring->slots = calloc(slots, sizeof(*ring->slots));
+    if (ring->slots == NULL) {
+        return fan_fail(reterr, FAN_RETRY,
+                        "could not allocate a buffer of %u events: out of memory",
+                        limits.events_max);
+    }
+    ring->room_events = limits.events_max;
+    ring->room_bytes = limits.bytes_max;
+    (void)pthread_mutex_init(&ring->lock, NULL); /* cannot fail with default attributes */
+    return FAN_OK;
+}
+
+static struct change *ring_slot(const struct ring *ring, uint64_t index)
+{
+    return &ring->slots[index & ring->slots_mask];
+}
+
+void ring_release(struct ring *ring)
+{
+    if (ring->slots == NULL) {
+        return;
+    }
+    for (uint64_t index = ring->head; index < ring->staged; index++) {
+        change_release(ring_slot(ring, index));
+    }
+    free(ring->slots);
+    (void)pthread_mutex_destroy(&ring->lock); /* nobody holds it any more */
+    *ring = (struct ring){0};
+}
+
+static uint64_t ring_bytes_left(const struct ring *ring, uint64_t used_bytes)
+{
+    return used_bytes < ring->limits.bytes_max ? ring->limits.bytes_max - used_bytes : 0;
+}
+
+/* Learns how much the pipeline has taken meanwhile. */
+static void ring_measure_room(struct ring *ring)
+{
+    uint64_t used = ring->staged - ring->head;
+    ring->room_events = ring->limits.events_max - used;
+    ring->room_bytes = ring_bytes_left(ring, ring->bytes + ring->staged_bytes);
+    if (used == 0) {
+        ring->room_bytes = UINT64_MAX; /* a single change is admitted whatever its size */
+    }
+}
+
+static bool ring_fits(const struct ring *ring, size_t size)
+{
+    return ring->room_events > 0 && ring->room_bytes >= size;
+}
+
+bool ring_has_room(struct ring *ring, size_t size)
+{
+    if (ring_fits(ring, size)) {
+        return true;
+    }
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    ring_measure_room(ring);
+    bool fits = ring_fits(ring, size);
+    atomic_store_explicit(&ring->reader_waits, !fits, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return fits;
+}
+
+/* Extends the run of drops before head by the change at head, or starts one. */
+static void ring_drop_head(struct ring *ring)
+{
+    struct change *oldest = ring_slot(ring, ring->head);
+    if (!ring->gap_open) {
+        ring->gap_serial++;
+        ring->gap_open = true;
+        ring->pending_gap = (struct ring_gap){
+            .range = {.first = oldest->position, .last = oldest->position, .count = 0},
+            .hold_lsn = oldest->hold_lsn,
+            .serial = ring->gap_serial,
+        };
+        if (ring->gaps_count == RING_GAPS_MAX) {
+            ring->pending_gap.serial = ring->gaps[RING_GAPS_MAX - 1].serial;
+        } else {
+            ring->gaps[ring->gaps_count++] = ring->pending_gap;
+        }
+    }
+    struct ring_gap *listed = ring->gaps_count > 0 ? &ring->gaps[ring->gaps_count - 1] : NULL;
+    if (listed == NULL || listed->serial != ring->pending_gap.serial) {
+        /* The store took the run while it was open: it is listed again, as it grows. */
+        listed = &ring->gaps[ring->gaps_count++];
+        *listed = ring->pending_gap;
+        listed->hold_lsn = oldest->hold_lsn;
+    }
+    ring->pending_gap.range.last = oldest->position;
+    ring->pending_gap.range.count++;
+    listed->range.last = oldest->position;
+    listed->range.count++;
+    ring->dropped++;
+    ring->bytes -= change_size(oldest);
+    change_release(oldest);
+    ring->head++;
+    ring->whole = ring->whole < ring->head ? ring->head : ring->whole;
+}
+
+/* Makes staged entries visible; the lock is held. */
+static bool ring_publish_locked(struct ring *ring)
+{
+    bool news = ring->tail != ring->staged || ring->whole != ring->staged_whole;
+    ring->tail = ring->staged;
+    ring->whole = ring->staged_whole > ring->head ? ring->staged_whole : ring->head;
+    ring->bytes += ring->staged_bytes;
+    ring->staged_bytes = 0;
+    return news;
+}
+
+static void ring_drop_for(struct ring *ring, size_t size)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    (void)ring_publish_locked(ring);       /* the caller publishes again anyway */
+    ring_measure_room(ring);
+    while (!ring_fits(ring, size) && ring->head < ring->tail) {
+        ring_drop_head(ring);
+        ring_measure_room(ring);
+    }
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+}
+
+enum fan_status ring_push(struct ring *ring, struct change *change)
+{
+    size_t size = change_size(change);
+    if (!ring_fits(ring, size) && !ring_has_room(ring, size)) {
+        switch (ring->limits.policy) {
+        case RING_BLOCK:
+            return FAN_AGAIN;
+        case RING_ERROR:
+            return FAN_FATAL;
+        case RING_DROP_OLDEST:
+            ring_drop_for(ring, size);
+            break;
+        }
+    }
+    FAN_ASSERT(ring_fits(ring, size));
+    *ring_slot(ring, ring->staged) = *change;
+    ring->staged++;
+    ring->staged_bytes += size;
+    ring->room_events--;
+    ring->room_bytes =
+        ring->room_bytes == UINT64_MAX ? ring_bytes_left(ring, size) : ring->room_bytes - size;
+    *change = (struct change){0};
+    return FAN_OK;
+}
+
+bool ring_publish(struct ring *ring)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    bool news = ring_publish_locked(ring);
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return news;
+}
+
+/* Hands out the run of drops before head as a change. Out of memory: it stays and grows. */
+static size_t ring_take_gap(struct ring *ring, struct change *ret_change)
+{
+    struct change_gap *range = malloc(sizeof(*range));
+    if (range == NULL) {
+        return 0;
+    }
+    *range = ring->pending_gap.range;
+    *ret_change = (struct change){
+        .op = CHANGE_GAP,
+        .position = range->last,
+        .hold_lsn = ring->pending_gap.hold_lsn,
+        .gap = range,
+        .txn_end = true,
+    };
+    ring->gap_open = false;
+    return 1;
+}
+
+struct ring_taken ring_take(struct ring *ring, struct change *ret_changes, size_t max)
+{
+    struct ring_taken taken = {0};
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    if (ring->gap_open && max > 0) {
+        taken.count = ring_take_gap(ring, ret_changes);
+    }
+    while (taken.count < max && ring->head < ring->tail && !ring->gap_open) {
+        struct change *slot = ring_slot(ring, ring->head);
+        struct change *out = &ret_changes[taken.count];
+        *out = *slot;
+        *slot = (struct change){0};
+        ring->bytes -= change_size(out);
+        ring->head++;
+        taken.count++;
+        out->txn_end = ring->head < ring->tail
+                           ? ring_slot(ring, ring->head)->position.commit_lsn.value !=
+                                 out->position.commit_lsn.value
+                           : ring->whole >= ring->head;
+    }
+    taken.whole = ring->whole >= ring->head;
+    taken.empty = ring->head == ring->tail && !ring->gap_open;
+    /* Waking at half, not at the first free slot: one wake-up then buys many pushes. */
+    bool half_free = ring->tail - ring->head <= ring->limits.events_max / 2 &&
+                     ring->bytes <= ring->limits.bytes_max / 2;
+    if (half_free && atomic_load_explicit(&ring->reader_waits, memory_order_relaxed)) {
+        atomic_store_explicit(&ring->reader_waits, false, memory_order_relaxed);
+        taken.wake_reader = true;
+    }
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return taken;
+}
+
+bool ring_taken_is_whole(struct ring *ring)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    bool whole = ring->whole >= ring->head;
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return whole;
+}
+
+uint64_t ring_discard(struct ring *ring)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    uint64_t count = ring->tail - ring->head;
+    for (; ring->head < ring->tail; ring->head++) {
+        change_release(ring_slot(ring, ring->head));
+    }
+    ring->bytes = 0;
+    ring->whole = ring->head;
+    ring->gap_open = false; /* its row is in the list or the store, and its marker is sent again */
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return count;
+}
+
+size_t ring_gaps(struct ring *ring, struct ring_gap ret_gaps[RING_GAPS_MAX])
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    size_t count = ring->gaps_count;
+    for (size_t index = 0; index < count; index++) {
+        ret_gaps[index] = ring->gaps[index];
+    }
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return count;
+}
+
+void ring_gaps_persisted(struct ring *ring, const struct ring_gap *gaps, size_t count)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    uint32_t kept = 0;
+    for (uint32_t index = 0; index < ring->gaps_count; index++) {
+        bool same = index < count && gaps[index].serial == ring->gaps[index].serial &&
+                    gaps[index].range.count == ring->gaps[index].range.count;
+        if (!same) {
+            ring->gaps[kept++] = ring->gaps[index];
+        }
+    }
+    ring->gaps_count = kept;
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+}
+
+void ring_depth(struct ring *ring, struct ring_depth *ret_depth)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    *ret_depth = (struct ring_depth){
+        .events = ring->tail - ring->head,
+        .bytes = ring->bytes,
+        .dropped = ring->dropped,
+        .gaps = ring->gap_serial,
+        .oldest_commit_us =
+            ring->tail > ring->head ? ring_slot(ring, ring->head)->commit_time_us : 0,
+    };
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+}

@@ -1,0 +1,242 @@
+#include "engine/assembler.h"
+
+#include "base/assert.h"
+
+enum { SPARE_BATCHES_MAX = 4, SPARE_BYTES_MAX = 4 << 20 };
+
+enum fan_status assembler_init(struct assembler *assembler, struct assembler_limits limits,
+                               const struct encode_settings *formats, size_t formats_count,
+                               const struct encode_context *context, struct fan_error *reterr)
+{
+    FAN_ASSERT(formats_count <= BATCH_FORMATS_MAX);
+    *assembler = (struct assembler){.limits = limits, .formats_count = formats_count};
+    assembler->pool = batch_pool_create(formats_count, SPARE_BATCHES_MAX, SPARE_BYTES_MAX);
+    if (assembler->pool == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not allocate batches: out of memory");
+    }
+    for (size_t format = 0; format < formats_count; format++) {
+        enum fan_status status = formats[format].type->create(&formats[format], context,
+                                                              &assembler->encoders[format], reterr);
+        if (status != FAN_OK) {
+            assembler_release(assembler);
+            return status;
+        }
+    }
+    return FAN_OK;
+}
+
+void assembler_release(struct assembler *assembler)
+{
+    assembler_reset(assembler);
+    for (size_t format = 0; format < assembler->formats_count; format++) {
+        if (assembler->encoders[format] != NULL) {
+            assembler->encoders[format]->type->destroy(assembler->encoders[format]);
+        }
+    }
+    batch_pool_destroy(assembler->pool);
+    *assembler = (struct assembler){0};
+}
+
+void assembler_reset(struct assembler *assembler)
+{
+    batch_unref(assembler->open);
+    assembler->open = NULL;
+    assembler->whole = 0;
+    assembler->continuing = false;
+}
+
+static size_t batch_largest(const struct batch *batch)
+{
+    size_t largest = 0;
+    for (size_t format = 0; format < batch->formats_count; format++) {
+        size_t size = batch->encoded[format].bytes.size;
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
+/* Encodes into every format; on failure no format has anything of the event. */
+static enum fan_status encode_all(struct assembler *assembler, const struct change *change,
+                                  struct fan_error *reterr)
+{
+    struct batch *open = assembler->open;
+    size_t index = open->events_count;
+    for (size_t format = 0; format < assembler->formats_count; format++) {
+        struct encoder *encoder = assembler->encoders[format];
+        struct encoded *encoded = &open->encoded[format];
+        enum fan_status status = encoder->type->encode(encoder, change, &encoded->bytes, reterr);
+        size_t end = encoded->bytes.size;
+        if (status == FAN_OK) {
+            bytes_append_char(&encoded->bytes, '\n');
+            if (!bytes_ok(&encoded->bytes)) {
+                status = fan_fail(reterr, FAN_RETRY, "could not encode an event: out of memory");
+            }
+        }
+        if (status != FAN_OK) {
+            for (size_t undo = 0; undo <= format; undo++) {
+                size_t start = index == 0 ? 0 : (size_t)open->encoded[undo].ends[index - 1] + 1;
+                bytes_truncate(&open->encoded[undo].bytes, start);
+            }
+            return status;
+        }
+        encoded->ends[index] = (uint32_t)end;
+    }
+    return FAN_OK;
+}
+
+enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,
+                              struct fan_error *reterr)
+{
+    if (assembler->open == NULL) {
+        assembler->open = batch_pool_take(assembler->pool);
+        assembler->whole = 0;
+        assembler->whole_before = 0;
+    }
+    struct batch *open = assembler->open;
+    if (open == NULL || !batch_reserve_event(open)) {
+        return fan_fail(reterr, FAN_RETRY, "could not extend a batch: out of memory");
+    }
+    enum fan_status status = encode_all(assembler, change, reterr);
+    if (status != FAN_OK) {
+        return status;
+    }
+    if (open->events_count == 0) {
+        assembler->opened_us = now_us;
+    }
+    open->events[open->events_count] = (struct batch_event){
+        .position = change->position,
+        .hold_lsn = change->hold_lsn,
+        .commit_time_us = change->commit_time_us,
+        .relation = change->relation,
+        .op = change->op,
+        .txn_end = change->txn_end,
+    };
+    open->events_count++;
+    assembler->whole_before = assembler->whole;
+    if (change->txn_end) {
+        assembler->whole = open->events_count;
+    }
+    change_release(change);
+    return FAN_OK;
+}
+
+void assembler_end_txn(struct assembler *assembler)
+{
+    struct batch *open = assembler->open;
+    if (open != NULL && open->events_count > 0) {
+        open->events[open->events_count - 1].txn_end = true;
+        assembler->whole = open->events_count;
+    }
+}
+
+bool assembler_full(const struct assembler *assembler)
+{
+    const struct batch *open = assembler->open;
+    if (open == NULL || open->events_count == 0) {
+        return false;
+    }
+    if (batch_largest(open) > assembler->limits.max_bytes) {
+        /* A single event waits for the next one or its commit: only then its part is known. */
+        return open->events_count > 1 || assembler->whole > 0 ||
+               !assembler->limits.respect_source_tx;
+    }
+    if (!assembler->limits.respect_source_tx) {
+        return open->events_count >= assembler->limits.max_events;
+    }
+    if (assembler->continuing) {
+        return assembler->whole > 0; /* its batches hold nothing of other transactions */
+    }
+    return open->events_count >= assembler->limits.max_events && assembler->whole > 0;
+}
+
+/* How many events the next batch gets, and why; 0: none can be cut. */
+static size_t cut_length(const struct assembler *assembler, enum cut_reason reason, int64_t now_us,
+                         enum batch_limit *ret_limit)
+{
+    const struct batch *open = assembler->open;
+    size_t count = open->events_count;
+    bool respect = assembler->limits.respect_source_tx;
+    if (batch_largest(open) > assembler->limits.max_bytes) {
+        *ret_limit = BATCH_LIMIT_BYTES;
+        if (count == 1) {
+            return respect ? assembler->whole : 1;
+        }
+        /* The last event is the one too many, and its transaction goes with it if it can. */
+        size_t boundary = assembler->whole < count ? assembler->whole : assembler->whole_before;
+        return respect && boundary > 0 ? boundary : count - 1;
+    }
+    size_t ready = respect ? assembler->whole : count;
+    if (assembler_full(assembler)) {
+        *ret_limit = assembler->continuing ? BATCH_LIMIT_BYTES : BATCH_LIMIT_EVENTS;
+        return ready;
+    }
+    if (reason == CUT_NOW) {
+        *ret_limit = BATCH_LIMIT_IDLE;
+        return ready;
+    }
+    if (reason == CUT_IF_DUE && now_us >= assembler_due_us(assembler)) {
+        *ret_limit = BATCH_LIMIT_TIMER;
+        return ready;
+    }
+    return 0;
+}
+
+/* Marks the batch as a part of a transaction where it is one, and notes whether one goes on. */
+static void mark_part(struct assembler *assembler, struct batch *batch)
+{
+    bool ends = batch->events[batch->events_count - 1].txn_end;
+    if (!assembler->limits.respect_source_tx) {
+        return;
+    }
+    if (assembler->continuing) {
+        batch->part = ends ? TXN_LAST : TXN_MIDDLE;
+    } else {
+        batch->part = ends ? TXN_WHOLE : TXN_FIRST;
+    }
+    assembler->continuing = !ends;
+}
+
+struct batch *assembler_cut(struct assembler *assembler, enum cut_reason reason, int64_t now_us)
+{
+    struct batch *batch = assembler->open;
+    if (batch == NULL || batch->events_count == 0) {
+        return NULL;
+    }
+    enum batch_limit limit = BATCH_LIMIT_IDLE;
+    size_t length = cut_length(assembler, reason, now_us, &limit);
+    if (length == 0) {
+        return NULL;
+    }
+    struct batch *rest = NULL;
+    if (length < batch->events_count) {
+        rest = batch_pool_take(assembler->pool);
+        if (rest == NULL || batch_split(batch, length, rest) != FAN_OK) {
+            batch_unref(rest);
+            return NULL; /* memory is out: tried again at the next step */
+        }
+    }
+    assembler->open = rest;
+    assembler->whole = assembler->whole > length ? assembler->whole - length : 0;
+    assembler->whole_before = 0;
+    assembler->opened_us = now_us;
+    batch->sequence = ++assembler->sequence;
+    batch->limit = limit;
+    mark_part(assembler, batch);
+    return batch;
+}
+
+int64_t assembler_due_us(const struct assembler *assembler)
+{
+    bool any = assembler->open != NULL && assembler->open->events_count > 0;
+    return any ? assembler->opened_us + assembler->limits.max_us : INT64_MAX;
+}
+
+const struct batch_event *assembler_oldest(const struct assembler *assembler)
+{
+    return assembler_open_events(assembler) > 0 ? &assembler->open->events[0] : NULL;
+}
+
+size_t assembler_open_events(const struct assembler *assembler)
+{
+    return assembler->open == NULL ? 0 : assembler->open->events_count;
+}

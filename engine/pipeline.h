@@ -1,0 +1,107 @@
+/*
+ * pipeline.h - the worker's side of a pipeline: ring in, batches out to every target.
+ *
+ *     ring --take--> assembler --cut--> current batch --offer--> outlets --outcomes--> report
+ *
+ * A passive state machine: pipeline_step() does what can be done now without blocking, and says
+ * when it wants to be stepped again. It obeys the wishes in its mailbox and reports there. A batch
+ * is offered to all targets before the next one is cut, so the slowest target's window paces the
+ * pipeline; what is not cut stays in the ring, where the buffer's policy applies.
+ *
+ * INVARIANTS  (1) a change leaves memory unsettled only in RUN_FAILED and RUN_IDLE.
+ *             (2) positions offered to a target strictly increase while it is started.
+ * Ownership:  settings are borrowed; targets, encoders and batches are owned.
+ * Threading:  pipeline_step() by one worker at a time. The ring's producer side and the mailbox's
+ *             reader side belong to the source's thread. Counters are read by any thread.
+ */
+#ifndef ENGINE_PIPELINE_H
+#define ENGINE_PIPELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "base/thread.h"
+#include "buffer/ring.h"
+#include "conf/settings.h"
+#include "engine/assembler.h"
+#include "engine/mailbox.h"
+#include "engine/outcome_box.h"
+#include "engine/outlet.h"
+
+enum { PIPELINE_TAKE_MAX = 256, PIPELINE_TARGETS_MAX = 64 };
+
+/* How the pipeline reaches the threads around it; a simulator gives its own. */
+struct pipeline;
+
+struct pipeline_hooks {
+    void (*schedule)(void *context, struct pipeline *pipeline); /* step it soon; any thread */
+    void (*wake_reader)(void *context, struct pipeline *pipeline);
+    int64_t (*wall_us)(void *context); /* for times that people read */
+    void *context;
+};
+
+struct pipeline_counters {
+    _Atomic uint64_t limits[4]; /* batches by enum batch_limit */
+};
+
+struct pipeline_setup {
+    const struct settings_pipeline *settings;
+    const struct encode_context *context;
+    struct io_executor *executor;
+    struct pipeline_hooks hooks;
+    uint64_t seed;
+    uint64_t first_lane; /* targets get the lanes first_lane, first_lane + 1, ... */
+};
+
+struct pipeline {
+    const struct settings_pipeline *settings;
+    struct pipeline_hooks hooks;
+    struct thread_owner owner; /* bound during a step */
+    struct ring ring;
+    struct mailbox mailbox;
+    struct outcome_box outcomes;
+
+    /* The worker's own from here on. */
+    struct assembler assembler;
+    struct outlet *outlets; /* owned */
+    size_t outlets_count;
+    struct batch *current;                  /* owned: cut, and not accepted by every outlet yet */
+    uint64_t current_left;                  /* bit per outlet that has not accepted `current` */
+    struct change taken[PIPELINE_TAKE_MAX]; /* out of the ring, not yet added */
+    size_t taken_next;
+    size_t taken_count;
+    bool taken_whole; /* the last one taken ends its transaction */
+    enum run run;
+    uint64_t wish_serial; /* the wish in effect */
+    enum wish wish;
+    struct backoff start_backoff;
+    int64_t start_at_us;
+    int64_t flush_until_us;
+    struct rng rng;
+    uint64_t persisted_moves;
+    struct report reported; /* the last one */
+    struct fan_error error;
+    bool lost;
+    bool drained;
+    struct pipeline_counters counters;
+
+    /* For the scheduler in workers.c. */
+    _Atomic int schedule_state;
+    struct pipeline *schedule_next;
+    int64_t wake_at_us;
+};
+
+enum fan_status pipeline_init(struct pipeline *pipeline, const struct pipeline_setup *setup,
+                              struct fan_error *reterr) FAN_MUST_CHECK;
+/* Stops the targets. Nobody may step it or push to its ring any more. Accepts a zeroed one. */
+void pipeline_release(struct pipeline *pipeline);
+
+/* Before the first step: where target `index` stood in the store. */
+void pipeline_resume_target(struct pipeline *pipeline, size_t index,
+                            const struct target_checkpoint *checkpoint);
+
+/* Returns when to step again (monotonic us), `now_us` for at once, INT64_MAX for not by time. */
+int64_t pipeline_step(struct pipeline *pipeline, int64_t now_us);
+
+#endif
