@@ -1,0 +1,53 @@
+/*
+ * exchange.h - one HTTP request and its answer, between libmicrohttpd and the handlers.
+ *
+ * What libmicrohttpd accepts and we do not is refused here, before the body is read:
+ *
+ *   Content-Length with Transfer-Encoding, or more than one of either    400, and the end
+ *   a version other than HTTP/1.1                                        505
+ *   an Origin that is not this server's, a Host that is no loopback name
+ *   (on TCP; DNS rebinding), a method other than GET or HEAD on TCP      403, 405
+ *   a body over EXCHANGE_BODY_MAX                                        413
+ *   a body that is not application/json                                  415
+ *
+ * Threading:  the API thread.
+ */
+#ifndef API_EXCHANGE_H
+#define API_EXCHANGE_H
+
+#include <microhttpd.h>
+
+#include "api/api.h"
+
+enum { EXCHANGE_BODY_MAX = 1024 * 1024 };
+
+/* What an exchange knows of the connection it came on. */
+struct exchange_peer {
+    const struct api_setup *setup;
+    uint16_t tcp_port; /* 0: the unix socket */
+    bool allowed;      /* by its credentials */
+    bool last;         /* the connection has served enough requests: close it behind this one */
+};
+
+struct exchange;
+
+/* Returns NULL when memory is out. `version` is that of the request line. */
+struct exchange *exchange_create(const struct exchange_peer *peer,
+                                 struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version);
+
+/* True when the headers were refused: answer at once, without reading the body. */
+bool exchange_refused(const struct exchange *exchange);
+
+/* Takes a piece of the body. */
+void exchange_body(struct exchange *exchange, const char *data, size_t size);
+
+/* Runs the handler unless the request is refused by now. */
+void exchange_handle(struct exchange *exchange);
+
+enum MHD_Result exchange_send(struct exchange *exchange);
+
+/* Accepts NULL. */
+void exchange_destroy(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,94 @@
+#include <string.h>
+
+#include "cli/command.h"
+#include "conf/nearest.h"
+
+const struct command *const commands[] = {
+    &command_run,
+    &command_check,
+    &command_config,
+    &command_tables,
+    &command_status,
+    &command_pause,
+    &command_resume,
+    &command_stop,
+    &command_start,
+    &command_log_level,
+    &command_slot_list,
+    &command_slot_drop,
+    &command_version,
+    &command_help,
+    &command_internal_reference,
+    NULL,
+};
+
+enum { TYPED_MAX = 64 };
+
+/* How many words of `words` spell `name` from its start to its end; 0 when they do not. */
+static size_t words_of_name(const char *name, const char *const *words, size_t words_count)
+{
+    size_t used = 0;
+    while (used < words_count) {
+        size_t size = strlen(words[used]);
+        if (size == 0 || strncmp(name, words[used], size) != 0) {
+            return 0;
+        }
+        used++;
+        if (name[size] == '\0') {
+            return used;
+        }
+        if (name[size] != ' ') {
+            return 0;
+        }
+        name += size + 1;
+    }
+    return 0;
+}
+
+const struct command *command_find(const char *const *words, size_t words_count,
+                                   size_t *ret_words_used)
+{
+    const struct command *found = NULL;
+    size_t most = 0;
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        size_t used = words_of_name(commands[i]->name, words, words_count);
+        if (used > most) {
+            found = commands[i];
+            most = used;
+        }
+    }
+    *ret_words_used = most;
+    return found;
+}
+
+const char *command_nearest(const char *const *words, size_t words_count)
+{
+    char typed[TYPED_MAX] = "";
+    size_t size = 0;
+    /* Two words at the most: no name has more, and options or names follow them. */
+    for (size_t i = 0; i < words_count && i < 2 && words[i][0] != '-'; i++) {
+        size_t more = strlen(words[i]);
+        if (size + more + 2 > sizeof(typed)) {
+            break;
+        }
+        if (size > 0) {
+            typed[size++] = ' ';
+        }
+        memcpy(typed + size, words[i], more);
+        size += more;
+    }
+    struct nearest whole;
+    struct nearest first;
+    char first_word[TYPED_MAX];
+    memcpy(first_word, typed, sizeof(typed));
+    first_word[strcspn(first_word, " ")] = '\0';
+    nearest_init(&whole, typed);
+    nearest_init(&first, first_word);
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        if (!commands[i]->hidden) {
+            nearest_offer(&whole, commands[i]->name);
+            nearest_offer(&first, commands[i]->name);
+        }
+    }
+    return whole.best != NULL ? whole.best : first.best;
+}

@@ -1,0 +1,34 @@
+#include "cli/failure.h"
+
+#include <stdio.h>
+
+#include "engine/engine.h"
+
+const struct exit_meaning exit_meanings[] = {
+    {EXIT_FINE, "success"},
+    {EXIT_FAILED, "the request failed: no engine answers, or it refused"},
+    {EXIT_USAGE, "usage: the command line is wrong"},
+    {EXIT_SOURCE, "permanent source error: the primary cannot serve"},
+    {EXIT_INTERNAL, "internal error, or not everything could be delivered in time at the stop"},
+    {EXIT_STORE_IO, "the store could not be read or written"},
+    {EXIT_STOP_ALL, "an error policy stopped everything (stop_all)"},
+    {EXIT_CONF, "the conf or the store cannot be used"},
+    {0, NULL},
+};
+
+int failure_print(const struct fan_error *error, int exit_status)
+{
+    (void)fprintf(stderr, "pgfan: %s\n", error->text); /* there is no other place to say it */
+    if (error->hint[0] != '\0') {
+        (void)fprintf(stderr, "  hint: %s\n", error->hint);
+    }
+    return exit_status;
+}
+
+int failure_usage(const struct fan_error *error, const char *command_name)
+{
+    int status = failure_print(error, EXIT_USAGE);
+    (void)fprintf(stderr, "  see: pgfan help%s%s\n", command_name == NULL ? "" : " ",
+                  command_name == NULL ? "" : command_name);
+    return status;
+}
