@@ -68,7 +68,8 @@ enum fan_status store_fault(sqlite3 *db, int result, const char *path, const cha
     default:
         (void)fan_fail(reterr, FAN_FATAL, "cannot %s store \"%s\": %s", what, path,
                        db == NULL ? sqlite3_errstr(result) : sqlite3_errmsg(db));
-        fan_error_annotate(reterr, "STORE_INVALID", NULL);
+        fan_error_annotate(reterr, "STORE_INVALID",
+                           "nothing was written; the log has the library's own words");
         return FAN_FATAL;
     }
 }
