@@ -80,36 +80,45 @@ static inline uint64_t special_bytes8(uint64_t word)
     return (((quote - ones) | (backslash - ones) | below_space) & ~word & highs) | (word & highs);
 }
 
-/* Copies 8 or 16 bytes as long as they are plain. Returns the first byte that is left. */
-static inline const uint8_t *copy_plain(const uint8_t *text, const uint8_t *limit, uint8_t **at)
+/*
+ * Copies blocks of 16 bytes that begin before `limit`, as long as they are plain; the caller
+ * vouches that the last one may be read. Returns the first byte that is not copied.
+ */
+static inline const uint8_t *copy_plain16(const uint8_t *text, const uint8_t *limit, uint8_t **at)
 {
+    while (text < limit) {
 #if defined(__SSE2__)
-    while (limit - text >= 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)text);
-        _mm_storeu_si128((__m128i *)(void *)*at, bytes);
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)text);
+        _mm_storeu_si128((__m128i *)(void *)*at, block);
         /* Signed: 0x80 to 0xff are below 0x20, too. */
-        __m128i special = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
-                                       _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
-                                                    _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'))));
+        __m128i special = _mm_or_si128(_mm_cmplt_epi8(block, _mm_set1_epi8(0x20)),
+                                       _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                                    _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'))));
         unsigned mask = (unsigned)_mm_movemask_epi8(special);
         if (mask != 0) {
             unsigned plain = (unsigned)__builtin_ctz(mask);
             *at += plain;
             return text + plain;
         }
+#else
+        uint64_t words[2];
+        memcpy(words, text, sizeof(words));
+        memcpy(*at, words, sizeof(words));
+        if ((special_bytes8(words[0]) | special_bytes8(words[1])) != 0) {
+            return text;
+        }
+#endif
         *at += 16;
         text += 16;
     }
-#endif
-    while (limit - text >= 8) {
-        uint64_t word;
-        memcpy(&word, text, sizeof(word));
-        memcpy(*at, &word, sizeof(word));
-        if (special_bytes8(word) != 0) {
-            break;
-        }
-        *at += 8;
-        text += 8;
+    return text;
+}
+
+/* Copies what is plain. Returns the first byte that is not. */
+static inline const uint8_t *copy_plain(const uint8_t *text, const uint8_t *limit, uint8_t **at)
+{
+    if (limit - text >= 16) {
+        text = copy_plain16(text, limit - 15, at);
     }
     while (text < limit && is_plain(*text)) {
         *(*at)++ = *text++;
@@ -137,8 +146,73 @@ void json_write_escaped(struct bytes *out, const char *text, size_t size)
     }
 }
 
+/* Copies 8 to 15 bytes as two words that overlap; true if all of them are plain. */
+static inline bool copy_words8(uint8_t *at, const uint8_t *text, size_t size)
+{
+    uint64_t head;
+    uint64_t tail;
+    memcpy(&head, text, sizeof(head));
+    memcpy(&tail, text + size - sizeof(tail), sizeof(tail));
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + size - sizeof(tail), &tail, sizeof(tail));
+    return (special_bytes8(head) | special_bytes8(tail)) == 0;
+}
+
+/* The same for 4 to 7 bytes. */
+static inline bool copy_words4(uint8_t *at, const uint8_t *text, size_t size)
+{
+    uint32_t head;
+    uint32_t tail;
+    memcpy(&head, text, sizeof(head));
+    memcpy(&tail, text + size - sizeof(tail), sizeof(tail));
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + size - sizeof(tail), &tail, sizeof(tail));
+    return special_bytes8((uint64_t)head << 32 | tail) == 0;
+}
+
+/*
+ * Copies the whole text and returns true if it is plain; what was written is worthless otherwise.
+ * Most values are short and plain, so the end is done with a word that overlaps what has been
+ * copied instead of byte by byte.
+ */
+static inline bool copy_whole(uint8_t *at, const uint8_t *text, size_t size)
+{
+    if (size >= 16) {
+        uint8_t *start = at;
+        const uint8_t *last = text + size - 16;
+        const uint8_t *stop = copy_plain16(text, last, &at);
+        at = start + size - 16;
+        return stop >= last && copy_plain16(last, last + 1, &at) == text + size;
+    }
+    if (size >= 8) {
+        return copy_words8(at, text, size);
+    }
+    if (size >= 4) {
+        return copy_words4(at, text, size);
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (!is_plain(text[i])) {
+            return false;
+        }
+        at[i] = text[i];
+    }
+    return true;
+}
+
 void json_write_string(struct bytes *out, const char *text, size_t size)
 {
+    if (size <= JSON_PIECE_SIZE) {
+        uint8_t *at = json_room(out, size * ESCAPED_MAX + STEP + 2);
+        if (at == NULL) {
+            return;
+        }
+        at[0] = '"';
+        if (copy_whole(at + 1, (const uint8_t *)text, size)) {
+            at[size + 1] = '"';
+            json_done(out, at + size + 2);
+            return;
+        }
+    }
     bytes_append_char(out, '"');
     json_write_escaped(out, text, size);
     bytes_append_char(out, '"');

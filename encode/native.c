@@ -37,6 +37,9 @@ struct native {
     uint32_t cached_xid;
     struct bytes position;
     struct bytes origin;
+    int64_t clock_second; /* whose text is in `clock`; transactions come many a second */
+    size_t clock_size;    /* 0: none */
+    char clock[CLOCK_TEXT_SIZE];
 };
 
 /* The old and the new row side by side; a row that is not there has no columns. */
@@ -111,6 +114,27 @@ static void append_lsn(struct bytes *out, struct fan_lsn lsn)
     bytes_append(out, text, lsn_format(lsn, text));
 }
 
+/* Appends the time; within one second only its last digits are made again. */
+static void append_time(struct native *native, int64_t time_us, struct bytes *out)
+{
+    enum { MICROS_SIZE = 6, END_SIZE = 1 };
+    int64_t second = time_us / 1000000;
+    if (native->clock_size == 0 || second != native->clock_second || time_us < 0) {
+        native->clock_size = clock_format_utc(time_us, native->clock);
+        native->clock_second = second;
+    } else {
+        int64_t micros = time_us % 1000000;
+        char *digits = native->clock + native->clock_size - MICROS_SIZE - END_SIZE;
+        for (int i = MICROS_SIZE - 1; i >= 0; i--) {
+            digits[i] = (char)('0' + micros % 10);
+            micros /= 10;
+        }
+    }
+    bytes_append_char(out, '"');
+    bytes_append(out, native->clock, native->clock_size);
+    bytes_append_char(out, '"');
+}
+
 /* Makes the texts that every event of a transaction ends with. */
 static void tail_prepare(struct native *native, const struct change *change)
 {
@@ -133,10 +157,7 @@ static void tail_prepare(struct native *native, const struct change *change)
     if (change->commit_time_us == 0) {
         BYTES_APPEND_LITERAL(origin, "null");
     } else {
-        char text[CLOCK_TEXT_SIZE];
-        bytes_append_char(origin, '"');
-        bytes_append(origin, text, clock_format_utc(change->commit_time_us, text));
-        bytes_append_char(origin, '"');
+        append_time(native, change->commit_time_us, origin);
     }
     BYTES_APPEND_LITERAL(origin, ",\"id\":\"");
     bytes_append(origin, native->id_prefix.data, native->id_prefix.size);

@@ -80,14 +80,16 @@ static void write_timestamp(const char *text, size_t size, bool zone, struct byt
     }
     size_t date_size = (size_t)(space - text);
     bool utc = zone && size >= date_size + 4 && memcmp(text + size - 3, "+00", 3) == 0;
-    bytes_append_char(out, '"');
-    json_write_escaped(out, text, date_size);
-    bytes_append_char(out, 'T');
-    json_write_escaped(out, space + 1, size - date_size - 1 - (utc ? 3 : 0));
-    if (utc) {
-        bytes_append_char(out, 'Z');
+    size_t start = out->size;
+    json_write_string(out, text, size);
+    if (out->size != start + size + 2) {
+        return; /* something was escaped: it is no timestamp */
     }
-    bytes_append_char(out, '"');
+    out->data[start + 1 + date_size] = 'T';
+    if (utc) {
+        memcpy(out->data + start + size - 2, "Z\"", 2);
+        out->size -= 2;
+    }
 }
 
 void value_write_scalar(struct value_writer *writer, enum type_kind kind, const char *text,
