@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,7 @@ enum fan_status fs_read_descriptor(int descriptor, const char *path, struct byte
             return FAN_OK;
         }
         bytes_append(ret_content, chunk, (size_t)got);
+        explicit_bzero(chunk, (size_t)got); /* it may have been a secret */
         if (!bytes_ok(ret_content)) {
             bool over = (size_t)got > ret_content->size_max - ret_content->size;
             bytes_truncate(ret_content, before);

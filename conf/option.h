@@ -71,6 +71,8 @@ struct conf_option {
  * fault as a text; `ret_key` then names the key where it is shown. */
 typedef const char *conf_rule(const void *section, const char **ret_key);
 
+enum conf_family { CONF_FAMILY_NONE, CONF_FAMILY_SOURCE, CONF_FAMILY_TARGET };
+
 struct conf_table {
     const char *name; /* of the section, for messages and the reference */
     const char *help;
@@ -78,6 +80,12 @@ struct conf_table {
     const struct conf_option *options;
     size_t options_count;
     conf_rule *rule; /* may be NULL */
+
+    /* Of sources and targets: keys of the plug-in that `type` names stand in the same map. The
+     * struct then has a `void *` (the plug-in's own struct) and a `const struct conf_table *`. */
+    enum conf_family family;
+    size_t extension_offset;
+    size_t extension_table_offset;
 };
 
 struct conf_text_list {

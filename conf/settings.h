@@ -1,7 +1,8 @@
 /*
  * settings.h - the effective configuration, decoded and checked.
  *
- * Filled by conf_load(): defaults, then the file, then conf.d in name order, then --set. Sections
+ * Filled by conf_load(): defaults, then the file, then conf.d in name order, then the environment,
+ * then --set. Sections
  * of sources and targets have common keys here and, per `type`, keys of their own that the plug-in
  * describes with its table and finds decoded in `options`.
  *
@@ -89,7 +90,11 @@ struct settings {
 /* A family of plug-ins as conf sees it: type name and table. */
 struct conf_plugin {
     const char *type;
-    const struct conf_table *table;
+    const struct conf_table *table; /* NULL: no keys of its own */
+
+    /* The word of two targets that would write to the same place, or "". As in targets/target.h;
+     * may be NULL. */
+    void (*address)(const void *options, char *text, size_t text_size);
 };
 
 struct conf_plugins {

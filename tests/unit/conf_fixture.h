@@ -1,0 +1,150 @@
+/*
+ * conf_fixture.h - small plug-ins for the tests and the fuzzer of conf, with every type of option.
+ *
+ * They look like the real ones where a user would notice, and stand here so that conf is tested
+ * without the folders above it.
+ */
+#ifndef TESTS_CONF_FIXTURE_H
+#define TESTS_CONF_FIXTURE_H
+
+#include <stdio.h>
+
+#include "base/secret.h"
+#include "conf/settings.h"
+
+struct fixture_slot {
+    char *name;
+    bool create;
+    int mode;
+};
+
+struct fixture_source {
+    struct secret dsn;
+    struct secret token;
+    struct fixture_slot slot;
+    int64_t wal_sender_timeout_us;
+};
+
+struct fixture_file {
+    char *path;
+    int fsync;
+    uint64_t rotate_bytes;
+    int64_t keep_segments;
+};
+
+static const struct conf_choice fixture_modes[] = {
+    {"stateful", 0}, {"ephemeral", CONF_CHOICE_UNAVAILABLE}, {NULL, 0}};
+static const struct conf_choice fixture_fsyncs[] = {
+    {"interval", 0}, {"batch", 1}, {"os", 2}, {NULL, 0}};
+
+static const struct conf_option fixture_slot_options[] = {
+    {.key = "name", .type = CONF_TEXT, .offset = offsetof(struct fixture_slot, name), .minimum = 1},
+    {.key = "create",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct fixture_slot, create),
+     .value_default = "true"},
+    {.key = "mode",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct fixture_slot, mode),
+     .value_default = "stateful",
+     .choices = fixture_modes},
+};
+
+static const struct conf_table fixture_slot_table = {
+    .name = "slot",
+    .help = "The replication slot.",
+    .size = sizeof(struct fixture_slot),
+    .options = fixture_slot_options,
+    .options_count = CONF_COUNT(fixture_slot_options),
+};
+
+static const struct conf_option fixture_source_options[] = {
+    {.key = "dsn",
+     .type = CONF_SECRET,
+     .offset = offsetof(struct fixture_source, dsn),
+     .required = true,
+     .help = "A libpq connection string.",
+     .example = "${env:SHOP_DSN}"},
+    {.key = "token", .type = CONF_SECRET, .offset = offsetof(struct fixture_source, token)},
+    {.key = "slot",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct fixture_source, slot),
+     .table = &fixture_slot_table},
+    {.key = "wal_sender_timeout",
+     .type = CONF_DURATION,
+     .offset = offsetof(struct fixture_source, wal_sender_timeout_us),
+     .value_default = "60s",
+     .minimum = 1000000},
+    {.key = "slot_guard", .type = CONF_UNAVAILABLE},
+};
+
+static const struct conf_table fixture_source_table = {
+    .name = "postgres",
+    .help = "PostgreSQL.",
+    .size = sizeof(struct fixture_source),
+    .options = fixture_source_options,
+    .options_count = CONF_COUNT(fixture_source_options),
+};
+
+static const char *fixture_file_rule(const void *section, const char **ret_key)
+{
+    const struct fixture_file *file = section;
+    *ret_key = "keep_segments";
+    return file->keep_segments > 0 && file->rotate_bytes == 0
+               ? "\"keep_segments\" needs \"rotate_bytes\""
+               : NULL;
+}
+
+static const struct conf_option fixture_file_options[] = {
+    {.key = "path",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct fixture_file, path),
+     .required = true,
+     .minimum = 1,
+     .help = "Where to write.",
+     .example = "/var/lib/pgfan/out.jsonl"},
+    {.key = "fsync",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct fixture_file, fsync),
+     .value_default = "interval",
+     .choices = fixture_fsyncs},
+    {.key = "rotate_bytes",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct fixture_file, rotate_bytes)},
+    {.key = "keep_segments",
+     .type = CONF_INTEGER,
+     .offset = offsetof(struct fixture_file, keep_segments)},
+};
+
+static const struct conf_table fixture_file_table = {
+    .name = "file",
+    .help = "JSON lines in a file.",
+    .size = sizeof(struct fixture_file),
+    .options = fixture_file_options,
+    .options_count = CONF_COUNT(fixture_file_options),
+    .rule = fixture_file_rule,
+};
+
+static void fixture_file_address(const void *options, char *text, size_t text_size)
+{
+    const struct fixture_file *file = options;
+    (void)snprintf(text, text_size, "file:%s",
+                   file->path != NULL ? file->path : ""); /* may be cut */
+}
+
+static const struct conf_plugin fixture_sources[] = {{"postgres", &fixture_source_table, NULL}};
+static const struct conf_plugin fixture_targets[] = {
+    {"file", &fixture_file_table, fixture_file_address},
+    {"null", NULL, NULL},
+    {"stdout", NULL, NULL},
+};
+static const char *const fixture_formats[] = {"native", NULL};
+static const struct conf_plugins fixture_plugins = {
+    .sources = fixture_sources,
+    .sources_count = CONF_COUNT(fixture_sources),
+    .targets = fixture_targets,
+    .targets_count = CONF_COUNT(fixture_targets),
+    .formats = fixture_formats,
+};
+
+#endif
