@@ -1,8 +1,8 @@
 """records.py - what a file target holds, read as a follower of the file would read it."""
 
-import glob
 import json
 import pathlib
+import re
 
 from .server import lsn
 
@@ -14,12 +14,15 @@ class Records:
         self.path = pathlib.Path(path)
 
     def files(self):
-        """Every segment in order of its events: the live file has the plain name."""
-        found = {pathlib.Path(name) for name in glob.glob(f"{glob.escape(str(self.path))}*")}
-        found |= {pathlib.Path(name) for name in glob.glob(
-            f"{glob.escape(str(self.path.with_suffix('')))}*{self.path.suffix}")}
-        found = {path for path in found if path.is_file()}
-        return sorted(found, key=lambda path: (path == self.path, path.name))
+        """Closed segments in order, then the live file: out.000001.jsonl, …, out.jsonl."""
+        closed = re.compile(rf"{re.escape(self.path.stem)}\.(\d{{6,}}){re.escape(self.path.suffix)}")
+        found = []
+        for path in self.path.parent.iterdir():
+            match = closed.fullmatch(path.name)
+            if match:
+                found.append((int(match.group(1)), path))
+        live = [self.path] if self.path.exists() else []
+        return [path for _, path in sorted(found)] + live
 
     def lines(self):
         for path in self.files():
