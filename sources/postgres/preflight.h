@@ -1,0 +1,76 @@
+/*
+ * preflight.h - looks at a primary before anything is made on it: can it serve, and what would have
+ * to be made. Changes nothing.
+ *
+ * Every finding has a code, one line of text and the SQL or setting that mends it; docs/postgres.md
+ * lists them.
+ *
+ * Ownership:  preflight_release() accepts a zeroed preflight.
+ * Threading:  the thread that owns the connections; blocks within the limit.
+ * Limits:     PREFLIGHT_TABLES_MAX tables in the database.
+ */
+#ifndef SOURCES_POSTGRES_PREFLIGHT_H
+#define SOURCES_POSTGRES_PREFLIGHT_H
+
+#include <libpq-fe.h>
+
+#include "sources/postgres/options.h"
+#include "sources/postgres/query.h"
+#include "sources/source.h"
+
+enum { PREFLIGHT_TABLES_MAX = 200000 };
+
+/* One table that the pipelines ask for. */
+struct preflight_table {
+    uint32_t oid;
+    char schema[64];
+    char name[64];
+    bool partitioned;
+    bool covered;      /* the publication holds it, or an ancestor of it */
+    bool has_identity; /* updates and deletes of it can be published */
+    bool owned;        /* the role may add it to a publication */
+};
+
+struct preflight {
+    struct link_facts facts;
+    bool superuser;
+    bool publication_owned;      /* the role may alter it */
+    bool may_create_publication; /* in this database */
+    bool publishes_updates;      /* or deletes; of a publication to be made: true */
+    bool via_root;
+    struct preflight_table *tables; /* owned; expanded from the patterns, by name */
+    size_t tables_count;
+
+    source_report *report;
+    void *context;
+    bool failed; /* a FINDING_ERROR was reported: the first one stands in `error` */
+    struct fan_error error;
+};
+
+/* Who asks, for what. Borrowed for the call. */
+struct preflight_setup {
+    const struct postgres_options *options;
+    const char *slot;
+    const char *publication;
+    const char *application_name;
+    const struct source_tables *tables;
+};
+
+/* What the query connection shows. FAN_OK also when findings say that the primary cannot serve;
+ * FAN_RETRY when it could not be asked. */
+enum fan_status preflight_run(struct preflight *preflight, const struct preflight_setup *setup,
+                              PGconn *query, const struct query_limit *limit, source_report *report,
+                              void *context, struct link_failure *ret_failure) FAN_MUST_CHECK;
+void preflight_release(struct preflight *preflight);
+
+/* The same of the replication connection: identity, and where `timeline` (0: none) ended. */
+enum fan_status preflight_identify(struct link_facts *facts, PGconn *replication, uint32_t timeline,
+                                   const struct query_limit *limit,
+                                   struct link_failure *ret_failure) FAN_MUST_CHECK;
+
+/* Only the row of pg_replication_slots. */
+enum fan_status preflight_slot(struct link_facts *facts, PGconn *query, const char *slot,
+                               const struct query_limit *limit,
+                               struct link_failure *ret_failure) FAN_MUST_CHECK;
+
+#endif

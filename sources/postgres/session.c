@@ -1,0 +1,746 @@
+#include "sources/postgres/session.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "sources/postgres/catalog.h"
+#include "sources/postgres/conn.h"
+#include "sources/postgres/preflight.h"
+#include "sources/postgres/publication.h"
+#include "sources/postgres/slot.h"
+
+enum {
+    QUERY_US = 60000000,
+    SAMPLE_US = 15000000,
+    LOW_WATER_BYTES = 65536,
+    BEHIND_WAIT_US = 3000,
+    BEHIND_NAP_US = 1000,
+    PUBLICATION_SQL_MAX = 1 << 24,
+};
+
+enum job_kind {
+    JOB_NONE,
+    JOB_PROBE,
+    JOB_PUBLICATION,
+    JOB_CREATE,
+    JOB_START,
+    JOB_DESCRIBE,
+    JOB_SAMPLE,
+};
+
+struct job {
+    enum job_kind kind;
+    uint64_t generation; /* of the session that asked */
+    uint32_t timeline;   /* of a probe: the remembered one */
+    struct fan_lsn start;
+    struct catalog_request request; /* owned */
+};
+
+struct session {
+    struct link link;
+    const struct postgres_options *options;
+    struct source_tables tables;
+    char name[SOURCE_NAME_MAX];
+    char slot[SOURCE_NAME_MAX];
+    char publication[SOURCE_NAME_MAX];
+
+    /* Of the source's thread. */
+    PGconn *stream;
+    bool stream_unix;
+    bool behind;
+    bool flush_pending;
+    bool publication_skipped; /* set by the notice receiver, which libpq calls on this thread */
+
+    /* Of the helper thread. */
+    pthread_t thread;
+    PGconn *query;
+    PGconn *replication;
+    struct preflight preflight;
+    uint64_t connected_generation; /* of the session that made the connections */
+    bool warned;                   /* warnings are logged once per run */
+
+    int event_fd; /* wakes the source's thread: an event is there */
+    int stop_fd;  /* interrupts the helper's waits */
+    _Atomic bool event_there;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    uint64_t generation; /* close() starts another one */
+    bool quit;
+    struct job next; /* waits for the helper */
+    struct link_event event;
+    PGconn *opened; /* goes with LINK_STARTED */
+};
+
+static struct session *session_of(struct link *link)
+{
+    return (struct session *)link;
+}
+
+/* An eventfd is readable while its counter is not zero. */
+static void raise_event(int fd)
+{
+    uint64_t one = 1;
+    (void)!write(fd, &one, sizeof(one)); /* fails only when it is readable already */
+}
+
+static void clear_event(int fd)
+{
+    uint64_t count;
+    (void)!read(fd, &count, sizeof(count)); /* fails only when it is clear already */
+}
+
+/* --- the helper's side ------------------------------------------------------------------------ */
+
+static struct query_limit limit_of(const struct session *self, int64_t wait_us)
+{
+    return (struct query_limit){.stop_fd = self->stop_fd,
+                                .deadline_us = clock_monotonic_us() + wait_us};
+}
+
+static void disconnect(struct session *self)
+{
+    conn_close(&self->query);
+    conn_close(&self->replication);
+}
+
+static enum fan_status open_query(struct session *self, struct link_failure *ret_failure)
+{
+    if (self->query != NULL && PQstatus(self->query) == CONNECTION_OK) {
+        return FAN_OK;
+    }
+    conn_close(&self->query);
+    struct query_limit limit = limit_of(self, self->options->connect_timeout_us);
+    return conn_open(self->options, CONN_QUERY, self->slot, &limit, &self->query, ret_failure);
+}
+
+/* Warnings go to the log once; errors become the source's reason. */
+static void log_finding(void *context, const struct source_finding *finding)
+{
+    const struct session *self = context;
+    if (finding->severity != FINDING_OK && !self->warned) {
+        log_write(finding->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, finding->text,
+                  LOG_TEXT("source", self->name), LOG_TEXT("code", finding->code),
+                  LOG_TEXT("hint", finding->hint));
+    }
+}
+
+static enum fan_status run_probe(struct session *self, const struct job *job,
+                                 struct link_event *event)
+{
+    enum fan_status status = open_query(self, &event->failure);
+    if (status != FAN_OK) {
+        return status;
+    }
+    struct preflight_setup setup = {.options = self->options,
+                                    .slot = self->slot,
+                                    .publication = self->publication,
+                                    .application_name = self->slot,
+                                    .tables = &self->tables};
+    struct query_limit limit = limit_of(self, QUERY_US);
+    preflight_release(&self->preflight);
+    struct link_failure failure;
+    status =
+        preflight_run(&self->preflight, &setup, self->query, &limit, log_finding, self, &failure);
+    if (status == FAN_OK && self->preflight.failed) {
+        failure.error = self->preflight.error;
+        status = FAN_FATAL;
+    }
+    self->warned = self->warned || status == FAN_OK;
+    if (status == FAN_OK) {
+        limit = limit_of(self, self->options->connect_timeout_us);
+        conn_close(&self->replication);
+        status = conn_open(self->options, CONN_REPLICATION, self->slot, &limit, &self->replication,
+                           &failure);
+    }
+    if (status == FAN_OK) {
+        limit = limit_of(self, QUERY_US);
+        status = preflight_identify(&self->preflight.facts, self->replication, job->timeline,
+                                    &limit, &failure);
+    }
+    if (status != FAN_OK) {
+        event->failure = failure;
+        return status;
+    }
+    event->kind = LINK_PROBED;
+    event->facts = self->preflight.facts;
+    return FAN_OK;
+}
+
+static enum fan_status run_publication(struct session *self, struct link_event *event)
+{
+    PGconn *admin = NULL;
+    struct query_limit limit = limit_of(self, QUERY_US);
+    enum fan_status status = FAN_OK;
+    if (secret_reveal(&self->options->publication.admin_dsn) != NULL) {
+        status = conn_open(self->options, CONN_ADMIN, self->slot, &limit, &admin, &event->failure);
+    }
+    struct bytes sql;
+    bytes_init(&sql, PUBLICATION_SQL_MAX);
+    publication_append_sql(&self->preflight, self->publication, &sql);
+    if (!self->preflight.facts.publication_exists) {
+        /* One simple query is one transaction. */
+        BYTES_APPEND_LITERAL(&sql, "; COMMENT ON PUBLICATION ");
+        query_append_identifier(&sql, self->publication);
+        BYTES_APPEND_LITERAL(&sql, " IS '" PUBLICATION_COMMENT "'");
+    }
+    PGresult *result = NULL;
+    if (status == FAN_OK) {
+        status = query_run(admin != NULL ? admin : self->query, &limit, bytes_text(&sql), 0, NULL,
+                           &result, &event->failure);
+    }
+    if (status == FAN_OK) {
+        log_write(LOG_INFO, "publication changed", LOG_TEXT("source", self->name),
+                  LOG_TEXT("sql", bytes_text(&sql)));
+        event->kind = LINK_PUBLISHED;
+    } else if (strcmp(event->failure.sqlstate, "42501") == 0) {
+        fan_error_annotate(&event->failure.error, "PERMISSION_DENIED", "%s;", bytes_text(&sql));
+        event->failure.error.status = FAN_FATAL;
+    }
+    PQclear(result);
+    bytes_release(&sql);
+    conn_close(&admin);
+    return status;
+}
+
+static enum fan_status run_create(struct session *self, struct link_event *event)
+{
+    struct query_limit limit = limit_of(self, self->options->slot_create_timeout_us);
+    struct fan_lsn point;
+    enum fan_status status =
+        slot_create(self->replication, self->query, self->preflight.facts.server_version,
+                    self->slot, self->options->slot.failover, &limit, &point, &event->failure);
+    if (status == FAN_OK) {
+        log_write(LOG_INFO, "slot created", LOG_TEXT("source", self->name),
+                  LOG_TEXT("slot", self->slot), LOG_LSN("consistent_point", point.value));
+        event->kind = LINK_CREATED;
+        event->consistent_point = point;
+    }
+    return status;
+}
+
+/* Up to 17 a missing publication is an error; from 18 on only a warning comes, and its changes are
+ * left out: going on would lose them. */
+static void on_stream_notice(void *context, const PGresult *result)
+{
+    struct session *self = context;
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity == NULL || strcmp(severity, "WARNING") != 0) {
+        return;
+    }
+    log_write(LOG_WARN, "warning from the server", LOG_TEXT("source", self->name),
+              LOG_TEXT("warning", message));
+    if ((sqlstate != NULL && strcmp(sqlstate, "55000") == 0) ||
+        (message != NULL && strstr(message, "skipped loading publication") != NULL)) {
+        self->publication_skipped = true;
+    }
+}
+
+static enum fan_status run_start(struct session *self, const struct job *job,
+                                 struct link_event *event, PGconn **ret_opened)
+{
+    struct query_limit limit = limit_of(self, QUERY_US);
+    enum fan_status status = slot_start(self->replication, self->slot, self->publication,
+                                        job->start, &limit, &event->failure);
+    if (status == FAN_OK) {
+        event->kind = LINK_STARTED;
+        *ret_opened = FAN_STEAL(self->replication);
+    }
+    return status;
+}
+
+static enum fan_status run_describe(struct session *self, const struct job *job,
+                                    struct link_event *event)
+{
+    struct query_limit limit = limit_of(self, QUERY_US);
+    struct link_column *columns;
+    enum fan_status status = open_query(self, &event->failure);
+    if (status == FAN_OK) {
+        status = catalog_describe(&job->request, self->query, &limit, &columns, &event->failure);
+        if (status != FAN_OK && PQstatus(self->query) == CONNECTION_BAD) {
+            /* It may have been idle for hours: once more on a new one. */
+            status = open_query(self, &event->failure);
+            status = status == FAN_OK ? catalog_describe(&job->request, self->query, &limit,
+                                                         &columns, &event->failure)
+                                      : status;
+        }
+    }
+    if (status == FAN_OK) {
+        event->kind = LINK_DESCRIBED;
+        event->columns = columns;
+    }
+    return status;
+}
+
+static enum fan_status run_sample(struct session *self, struct link_event *event)
+{
+    struct query_limit limit = limit_of(self, SAMPLE_US);
+    struct link_sample sample;
+    enum fan_status status = open_query(self, &event->failure);
+    if (status == FAN_OK) {
+        status = slot_sample(self->query, self->slot, &limit, &sample, &event->failure);
+        if (status != FAN_OK) {
+            conn_close(&self->query); /* why it failed shows when it is opened again */
+            status = open_query(self, &event->failure);
+            status = status == FAN_OK
+                         ? slot_sample(self->query, self->slot, &limit, &sample, &event->failure)
+                         : status;
+        }
+    }
+    if (status == FAN_OK) {
+        event->kind = LINK_SAMPLED;
+        event->sample = sample;
+    }
+    return status;
+}
+
+static void run_job(struct session *self, const struct job *job, struct link_event *event,
+                    PGconn **ret_opened)
+{
+    *event = (struct link_event){.kind = LINK_FAILED};
+    if (job->generation != self->connected_generation) {
+        disconnect(self);
+        self->connected_generation = job->generation;
+    }
+    enum fan_status status = FAN_FATAL;
+    switch (job->kind) {
+    case JOB_PROBE:
+        status = run_probe(self, job, event);
+        break;
+    case JOB_PUBLICATION:
+        status = run_publication(self, event);
+        break;
+    case JOB_CREATE:
+        status = run_create(self, event);
+        break;
+    case JOB_START:
+        status = run_start(self, job, event, ret_opened);
+        break;
+    case JOB_DESCRIBE:
+        status = run_describe(self, job, event);
+        break;
+    case JOB_SAMPLE:
+        status = run_sample(self, event);
+        break;
+    case JOB_NONE:
+        break;
+    }
+    if (status != FAN_OK) {
+        event->kind = LINK_FAILED;
+        event->failure.error.status = status;
+    }
+}
+
+static void drop_event(struct link_event *event)
+{
+    if (event->kind == LINK_DESCRIBED) {
+        free(event->columns);
+    }
+    *event = (struct link_event){0};
+}
+
+/* Hands the outcome over, unless the session that asked is gone. Called with the lock held. */
+static void deliver(struct session *self, const struct job *job, struct link_event *event,
+                    PGconn *opened)
+{
+    if (job->generation != self->generation) {
+        drop_event(event);
+        PQfinish(opened);
+        return;
+    }
+    self->event = *event;
+    self->opened = opened;
+    atomic_store_explicit(&self->event_there, true, memory_order_release);
+    raise_event(self->event_fd);
+}
+
+static void *helper_main(void *argument)
+{
+    struct session *self = argument;
+    thread_set_name("pgfan-session");
+    (void)pthread_mutex_lock(&self->lock); /* cannot fail for a default mutex, here and below */
+    for (;;) {
+        /* Connections of a session that ended are closed even when nothing follows. */
+        if (self->connected_generation != self->generation) {
+            self->connected_generation = self->generation;
+            disconnect(self);
+        }
+        if (self->quit) {
+            break;
+        }
+        if (self->next.kind == JOB_NONE) {
+            (void)pthread_cond_wait(&self->changed, &self->lock);
+            continue;
+        }
+        struct job job = self->next;
+        self->next = (struct job){0};
+        clear_event(self->stop_fd);
+        (void)pthread_mutex_unlock(&self->lock);
+
+        struct link_event event;
+        PGconn *opened = NULL;
+        run_job(self, &job, &event, &opened);
+        catalog_request_release(&job.request);
+
+        (void)pthread_mutex_lock(&self->lock);
+        deliver(self, &job, &event, opened);
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    disconnect(self);
+    preflight_release(&self->preflight);
+    return NULL;
+}
+
+/* --- the source's side: jobs ------------------------------------------------------------------ */
+
+static void begin(struct session *self, struct job job)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    FAN_ASSERT(self->next.kind == JOB_NONE); /* one job at a time */
+    job.generation = self->generation;
+    self->next = job;
+    (void)pthread_cond_signal(&self->changed);
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+static void session_begin_probe(struct link *link, const struct source_memory *memory)
+{
+    begin(session_of(link), (struct job){.kind = JOB_PROBE, .timeline = memory->timeline});
+}
+
+static void session_begin_publication(struct link *link)
+{
+    begin(session_of(link), (struct job){.kind = JOB_PUBLICATION});
+}
+
+static void session_begin_create(struct link *link)
+{
+    begin(session_of(link), (struct job){.kind = JOB_CREATE});
+}
+
+static void session_begin_start(struct link *link, struct fan_lsn start)
+{
+    begin(session_of(link), (struct job){.kind = JOB_START, .start = start});
+}
+
+static void session_begin_describe(struct link *link, const struct relation *relation)
+{
+    struct job job = {.kind = JOB_DESCRIBE};
+    if (catalog_request_make(relation, &job.request) != FAN_OK) {
+        struct session *self = session_of(link);
+        struct link_event event = {.kind = LINK_FAILED};
+        (void)fan_fail(&event.failure.error, FAN_RETRY,
+                       "could not describe a table: out of memory");
+        (void)pthread_mutex_lock(&self->lock);
+        job.generation = self->generation;
+        deliver(self, &job, &event, NULL);
+        (void)pthread_mutex_unlock(&self->lock);
+        return;
+    }
+    begin(session_of(link), job);
+}
+
+static void session_begin_sample(struct link *link)
+{
+    begin(session_of(link), (struct job){.kind = JOB_SAMPLE});
+}
+
+static void adopt_stream(struct session *self, PGconn *opened)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    self->stream = opened;
+    self->publication_skipped = false;
+    self->flush_pending = false;
+    self->behind = false;
+    self->stream_unix = getsockname(PQsocket(opened), (struct sockaddr *)&address, &size) == 0 &&
+                        address.ss_family == AF_UNIX;
+    (void)PQsetNoticeReceiver(opened, on_stream_notice, self); /* the old one is ours as well */
+}
+
+static bool session_poll_event(struct link *link, struct link_event *ret_event)
+{
+    struct session *self = session_of(link);
+    if (!atomic_load_explicit(&self->event_there, memory_order_acquire)) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&self->lock);
+    *ret_event = self->event;
+    PGconn *opened = FAN_STEAL(self->opened);
+    self->event = (struct link_event){0};
+    atomic_store_explicit(&self->event_there, false, memory_order_relaxed);
+    clear_event(self->event_fd);
+    (void)pthread_mutex_unlock(&self->lock);
+    if (opened != NULL) {
+        adopt_stream(self, opened);
+    }
+    return true;
+}
+
+/* --- the source's side: the stream ------------------------------------------------------------ */
+
+static enum fan_status stream_failed(struct session *self, struct link_failure *ret_failure)
+{
+    /* The reason stands in the results behind the end of COPY. They are there already: the server
+     * sends it in one go; what is not there is not waited for. */
+    FAN_CLEANUP(query_clear_p) PGresult *result = NULL;
+    for (int results = 0; results < 4 && !PQisBusy(self->stream); results++) {
+        PGresult *next = PQgetResult(self->stream);
+        if (next == NULL) {
+            break;
+        }
+        if (PQresultErrorField(next, PG_DIAG_SQLSTATE) != NULL) {
+            PQclear(result);
+            result = next;
+            break;
+        }
+        PQclear(next);
+    }
+    if (result != NULL) {
+        query_failure(result, self->stream, "read the stream", ret_failure);
+        return FAN_RETRY;
+    }
+    *ret_failure = (struct link_failure){0};
+    const char *text = PQerrorMessage(self->stream);
+    if (text[0] == '\0') {
+        return fan_fail(&ret_failure->error, FAN_RETRY, "the server ended the stream");
+    }
+    query_failure(NULL, self->stream, "read the stream", ret_failure);
+    return FAN_RETRY;
+}
+
+static enum fan_status publication_gone(const struct session *self,
+                                        struct link_failure *ret_failure)
+{
+    *ret_failure = (struct link_failure){0};
+    enum fan_status status =
+        fan_fail(&ret_failure->error, FAN_FATAL,
+                 "cannot go on: publication \"%s\" did not exist at this point of the WAL, and the "
+                 "server leaves its changes out",
+                 self->publication);
+    fan_error_annotate(&ret_failure->error, "PUBLICATION_MISSING",
+                       "drop the slot, take a new baseline and start again");
+    return status;
+}
+
+static enum fan_status session_receive(struct link *link, void **ret_buffer, size_t *ret_size,
+                                       bool *ret_heard, struct link_failure *ret_failure)
+{
+    struct session *self = session_of(link);
+    *ret_heard = false;
+    if (self->stream == NULL) {
+        *ret_failure = (struct link_failure){0};
+        return fan_fail(&ret_failure->error, FAN_RETRY, "the stream is closed");
+    }
+    char *buffer = NULL;
+    int size = PQgetCopyData(self->stream, &buffer, 1);
+    if (size == 0) {
+        int there = 0;
+        (void)ioctl(PQsocket(self->stream), FIONREAD, &there); /* 0 when it cannot tell */
+        *ret_heard = there > 0;
+        if (PQconsumeInput(self->stream) == 0) {
+            /* What was read before the link broke may hold the server's last words. */
+            size = PQgetCopyData(self->stream, &buffer, 1);
+            size = size == 0 ? -2 : size;
+        } else {
+            size = PQgetCopyData(self->stream, &buffer, 1);
+        }
+    }
+    if (self->publication_skipped) {
+        PQfreemem(buffer);
+        return publication_gone(self, ret_failure);
+    }
+    if (size > 0) {
+        *ret_buffer = buffer; /* of malloc(3): PQfreemem() is free(3) but on Windows */
+        *ret_size = (size_t)size;
+        return FAN_OK;
+    }
+    return size == 0 ? FAN_AGAIN : stream_failed(self, ret_failure);
+}
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 7; i >= 0; i--) {
+        at[i] = (uint8_t)(value & 0xff);
+        value >>= 8;
+    }
+}
+
+static enum fan_status session_send_status(struct link *link, const struct link_status *status)
+{
+    enum { STATUS_SIZE = 34 };
+    static const int64_t postgres_epoch_us = INT64_C(946684800) * 1000000;
+    struct session *self = session_of(link);
+    if (self->stream == NULL) {
+        return FAN_RETRY;
+    }
+    uint8_t bytes[STATUS_SIZE] = {'r'};
+    put_u64(bytes + 1, status->write.value);
+    put_u64(bytes + 9, status->flush.value);
+    put_u64(bytes + 17, status->apply.value);
+    put_u64(bytes + 25, (uint64_t)(clock_wall_us() - postgres_epoch_us));
+    bytes[33] = status->reply ? 1 : 0;
+    int put = PQputCopyData(self->stream, (const char *)bytes, STATUS_SIZE);
+    if (put == 0) {
+        return FAN_AGAIN;
+    }
+    int pending = put < 0 ? -1 : PQflush(self->stream);
+    self->flush_pending = pending == 1;
+    return pending < 0 ? FAN_RETRY : FAN_OK;
+}
+
+static void session_end_copy(struct link *link)
+{
+    struct session *self = session_of(link);
+    if (self->stream != NULL && PQputCopyEnd(self->stream, NULL) == 1) {
+        self->flush_pending = PQflush(self->stream) == 1;
+    }
+}
+
+static void session_close(struct link *link)
+{
+    struct session *self = session_of(link);
+    (void)pthread_mutex_lock(&self->lock);
+    self->generation++;
+    drop_event(&self->event);
+    conn_close(&self->opened);
+    catalog_request_release(&self->next.request);
+    self->next = (struct job){0};
+    atomic_store_explicit(&self->event_there, false, memory_order_relaxed);
+    clear_event(self->event_fd);
+    raise_event(self->stop_fd); /* cleared when the next job is taken */
+    (void)pthread_cond_signal(&self->changed);
+    (void)pthread_mutex_unlock(&self->lock);
+    conn_close(&self->stream);
+}
+
+static void session_set_behind(struct link *link, bool behind)
+{
+    struct session *self = session_of(link);
+    self->behind = behind;
+    if (self->stream != NULL && !self->stream_unix) {
+        int bytes = behind ? LOW_WATER_BYTES : 1;
+        (void)setsockopt(PQsocket(self->stream), SOL_SOCKET, SO_RCVLOWAT, &bytes,
+                         sizeof(bytes)); /* without it the loop only wakes more often */
+    }
+}
+
+static void add_fd(struct source_wait *wait, int fd, short events)
+{
+    FAN_ASSERT(wait->fds_count < SOURCE_WAIT_FDS_MAX);
+    wait->fds[wait->fds_count].fd = fd;
+    wait->fds[wait->fds_count].events = events;
+    wait->fds_count++;
+}
+
+static void session_wait(struct link *link, bool reading, int64_t now_us, struct source_wait *wait)
+{
+    struct session *self = session_of(link);
+    add_fd(wait, self->event_fd, POLLIN);
+    if (self->stream == NULL) {
+        return;
+    }
+    if (self->flush_pending) {
+        self->flush_pending = PQflush(self->stream) == 1;
+    }
+    bool nap = reading && self->behind && self->stream_unix;
+    short events = (short)((reading && !nap ? POLLIN : 0) | (self->flush_pending ? POLLOUT : 0));
+    if (events != 0) {
+        add_fd(wait, PQsocket(self->stream), events);
+    }
+    if (reading && self->behind) {
+        int64_t soon_us = now_us + (nap ? BEHIND_NAP_US : BEHIND_WAIT_US);
+        wait->deadline_us = soon_us < wait->deadline_us ? soon_us : wait->deadline_us;
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void session_free(struct session *self)
+{
+    fan_close_p(&self->event_fd);
+    fan_close_p(&self->stop_fd);
+    (void)pthread_mutex_destroy(&self->lock); /* nobody holds it any more */
+    (void)pthread_cond_destroy(&self->changed);
+    free(self);
+}
+
+static void session_destroy(struct link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    struct session *self = session_of(link);
+    session_close(link);
+    (void)pthread_mutex_lock(&self->lock);
+    self->quit = true;
+    (void)pthread_cond_signal(&self->changed);
+    (void)pthread_mutex_unlock(&self->lock);
+    (void)pthread_join(self->thread, NULL); /* it returns nothing */
+    session_free(self);
+}
+
+static const struct link_type session_type = {
+    .begin_probe = session_begin_probe,
+    .begin_publication = session_begin_publication,
+    .begin_create = session_begin_create,
+    .begin_start = session_begin_start,
+    .begin_describe = session_begin_describe,
+    .begin_sample = session_begin_sample,
+    .poll_event = session_poll_event,
+    .receive = session_receive,
+    .send_status = session_send_status,
+    .end_copy = session_end_copy,
+    .close = session_close,
+    .set_behind = session_set_behind,
+    .wait = session_wait,
+    .destroy = session_destroy,
+};
+
+enum fan_status session_create(const struct source_setup *setup, struct link **ret_link,
+                               struct fan_error *reterr)
+{
+    struct session *self = calloc(1, sizeof(*self));
+    if (self == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not create source \"%s\": out of memory",
+                        setup->name);
+    }
+    self->link.type = &session_type;
+    self->options = setup->options;
+    self->tables = setup->tables;
+    (void)snprintf(self->name, sizeof(self->name), "%s", setup->name); /* for messages only */
+    (void)postgres_slot_name(self->options, setup->name, self->slot, sizeof(self->slot));
+    (void)postgres_publication_name(self->options, setup->name, self->publication,
+                                    sizeof(self->publication));
+    (void)pthread_mutex_init(&self->lock, NULL); /* cannot fail for default attributes */
+    (void)pthread_cond_init(&self->changed, NULL);
+    self->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int failed = self->event_fd < 0 || self->stop_fd < 0
+                     ? errno
+                     : pthread_create(&self->thread, NULL, helper_main, self);
+    if (failed != 0) {
+        session_free(self);
+        return fan_fail_errno(reterr, FAN_RETRY, failed, "could not create source \"%s\"",
+                              setup->name);
+    }
+    *ret_link = &self->link;
+    return FAN_OK;
+}
