@@ -12,7 +12,7 @@ import sys
 
 import source_tree
 
-LIBRARIES = ("libpq", "sqlite3", "jansson", "libfyaml", "libmicrohttpd")
+LIBRARIES = ("libpq", "sqlite3", "jansson", "libfyaml", "libmicrohttpd", "libcurl")
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
 
 

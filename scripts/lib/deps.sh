@@ -10,7 +10,7 @@
 
 DEPS_BUILD_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build
-    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev check
+    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev check
     postgresql-15 postgresql-client-15
     python3 util-linux
 )
