@@ -9,16 +9,28 @@ enum fan_status assembler_init(struct assembler *assembler, struct assembler_lim
                                const struct encode_context *context, struct fan_error *reterr)
 {
     FAN_ASSERT(formats_count <= BATCH_FORMATS_MAX);
-    *assembler = (struct assembler){.limits = limits, .formats_count = formats_count};
+    *assembler =
+        (struct assembler){.limits = limits, .formats_count = formats_count, .context = context};
     assembler->pool = batch_pool_create(formats_count, SPARE_BATCHES_MAX, SPARE_BYTES_MAX);
     if (assembler->pool == NULL) {
         return fan_fail(reterr, FAN_RETRY, "could not allocate batches: out of memory");
     }
     for (size_t format = 0; format < formats_count; format++) {
-        enum fan_status status = formats[format].type->create(&formats[format], context,
-                                                              &assembler->encoders[format], reterr);
+        assembler->formats[format] = formats[format];
+    }
+    return FAN_OK;
+}
+
+static enum fan_status encoders_create(struct assembler *assembler, struct fan_error *reterr)
+{
+    for (size_t format = 0; format < assembler->formats_count; format++) {
+        const struct encode_settings *settings = &assembler->formats[format];
+        enum fan_status status = FAN_OK;
+        if (assembler->encoders[format] == NULL) {
+            status = settings->type->create(settings, assembler->context,
+                                            &assembler->encoders[format], reterr);
+        }
         if (status != FAN_OK) {
-            assembler_release(assembler);
             return status;
         }
     }
@@ -88,6 +100,10 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
                               struct fan_error *reterr)
 {
     if (assembler->open == NULL) {
+        enum fan_status made = encoders_create(assembler, reterr);
+        if (made != FAN_OK) {
+            return made;
+        }
         assembler->open = batch_pool_take(assembler->pool);
         assembler->whole = 0;
         assembler->whole_before = 0;

@@ -36,7 +36,10 @@ struct assembler_limits {
 
 struct assembler {
     struct assembler_limits limits;
+    /* Made at the first change: only then the source's system identifier is known for sure. */
     struct encoder *encoders[BATCH_FORMATS_MAX]; /* owned */
+    struct encode_settings formats[BATCH_FORMATS_MAX];
+    const struct encode_context *context; /* borrowed */
     size_t formats_count;
     struct batch_pool *pool; /* owned */
     struct batch *open;      /* owned; NULL until the first change */
@@ -47,6 +50,7 @@ struct assembler {
     uint64_t sequence;
 };
 
+/* What `context` points to is read at the first change, not before. */
 enum fan_status assembler_init(struct assembler *assembler, struct assembler_limits limits,
                                const struct encode_settings *formats, size_t formats_count,
                                const struct encode_context *context,

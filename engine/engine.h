@@ -56,8 +56,7 @@ enum fan_status engine_start(struct engine *engine, struct fan_error *reterr) FA
 /* Becomes readable when the engine has ended by itself; see engine_ended(). */
 int engine_ended_fd(const struct engine *engine);
 /* Whether it has, with the status to leave with and the reason. */
-bool engine_ended(const struct engine *engine, enum engine_exit *ret_exit,
-                  struct fan_error *ret_why);
+bool engine_ended(struct engine *engine, enum engine_exit *ret_exit, struct fan_error *ret_why);
 
 /* Readiness false, sources let go, what is queued delivered and made durable, last checkpoint, last
  * ack: all within `timeout_us`. FAN_OK when everything queued was delivered. */

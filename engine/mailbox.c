@@ -59,6 +59,13 @@ bool mailbox_collect(struct mailbox *mailbox, struct report *ret_report,
     return true;
 }
 
+void mailbox_peek(struct mailbox *mailbox, struct mailbox_target *ret_targets)
+{
+    mailbox_lock(mailbox);
+    memcpy(ret_targets, mailbox->targets, mailbox->targets_count * sizeof(*ret_targets));
+    mailbox_unlock(mailbox);
+}
+
 void mailbox_persisted(struct mailbox *mailbox, size_t index,
                        const struct target_checkpoint *checkpoint)
 {

@@ -80,6 +80,8 @@ uint64_t mailbox_wish(struct mailbox *mailbox, enum wish wish);
 /* Reader: copies the report and the targets' places; false when nothing is new. */
 bool mailbox_collect(struct mailbox *mailbox, struct report *ret_report,
                      struct mailbox_target *ret_targets);
+/* Any thread: copies the targets' places as last reported. */
+void mailbox_peek(struct mailbox *mailbox, struct mailbox_target *ret_targets);
 /* Reader: the store has this checkpoint of target `index`. */
 void mailbox_persisted(struct mailbox *mailbox, size_t index,
                        const struct target_checkpoint *checkpoint);

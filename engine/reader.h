@@ -111,6 +111,8 @@ struct reader {
     bool drained;       /* everything that can be is settled and persisted */
     bool source_stopped;
 
+    /* For event ids: set when a session starts, so before the first change. */
+    char system_id[SOURCE_SYSTEM_ID_MAX];
     struct source_memory memory; /* as persisted */
     struct source_memory wanted_memory;
     struct source_memory posted_memory; /* as the job under way has it */

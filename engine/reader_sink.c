@@ -65,7 +65,9 @@ static void sink_session_started(struct source_sink *sink, struct fan_lsn start,
                                  const struct source_memory *memory)
 {
     struct reader *reader = reader_of(sink);
-    (void)memory; /* what was remembered is in reader->memory already */
+    if (strcmp(reader->system_id, memory->system_id) != 0) { /* the first session */
+        memcpy(reader->system_id, memory->system_id, sizeof(reader->system_id));
+    }
     reader->session = true;
     reader->persisted = lsn_max(reader->persisted, start);
     acktrack_session(&reader->track, start);

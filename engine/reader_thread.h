@@ -1,0 +1,37 @@
+/*
+ * reader_thread.h - the thread around a reader: the clock, poll(2) and the wake-up.
+ *
+ * Threading:  create and destroy on the main thread; wake from any.
+ */
+#ifndef ENGINE_READER_THREAD_H
+#define ENGINE_READER_THREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "engine/reader.h"
+
+struct reader_thread {
+    struct reader *reader; /* borrowed */
+    pthread_t thread;
+    bool running;
+    int wake_fd;
+    _Atomic bool awake; /* a wake-up is under way: another one needs no system call */
+    _Atomic bool quit;
+    /* Called on the thread after a step, now and then, with the source's status. */
+    void (*look)(void *context, struct reader *reader, const struct source_status *status);
+    void *look_context;
+};
+
+/* Before the reader exists, so that its hooks can refer to it. */
+enum fan_status reader_thread_init(struct reader_thread *thread,
+                                   struct fan_error *reterr) FAN_MUST_CHECK;
+enum fan_status reader_thread_start(struct reader_thread *thread, struct reader *reader,
+                                    struct fan_error *reterr) FAN_MUST_CHECK;
+void reader_thread_wake(struct reader_thread *thread);
+/* Ends the thread after its current step. Accepts one that never started. */
+void reader_thread_release(struct reader_thread *thread);
+
+#endif

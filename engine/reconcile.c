@@ -1,0 +1,164 @@
+#include "engine/reconcile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "engine/state.h"
+
+const struct store_source *state_source(const struct store_state *state, const char *source)
+{
+    for (size_t index = 0; index < state->sources_count; index++) {
+        if (strcmp(state->sources[index].source, source) == 0) {
+            return &state->sources[index];
+        }
+    }
+    return NULL;
+}
+
+const struct store_pipeline *state_pipeline(const struct store_state *state, const char *pipeline)
+{
+    for (size_t index = 0; index < state->pipelines_count; index++) {
+        if (strcmp(state->pipelines[index].pipeline, pipeline) == 0) {
+            return &state->pipelines[index];
+        }
+    }
+    return NULL;
+}
+
+const struct store_checkpoint *state_checkpoint(const struct store_state *state,
+                                                const char *pipeline, const char *target)
+{
+    for (size_t index = 0; index < state->checkpoints_count; index++) {
+        const struct store_checkpoint *record = &state->checkpoints[index];
+        if (strcmp(record->pipeline, pipeline) == 0 && strcmp(record->target, target) == 0) {
+            return record;
+        }
+    }
+    return NULL;
+}
+
+static const struct settings_pipeline *conf_pipeline(const struct settings *settings,
+                                                     const char *name)
+{
+    for (size_t index = 0; index < settings->pipelines.count; index++) {
+        const struct settings_pipeline *pipeline = settings_pipeline_at(settings, index);
+        if (strcmp(pipeline->name, name) == 0) {
+            return pipeline;
+        }
+    }
+    return NULL;
+}
+
+static bool conf_has_target(const struct settings_pipeline *pipeline, const char *name)
+{
+    for (size_t index = 0; pipeline != NULL && index < pipeline->targets.count; index++) {
+        if (strcmp(settings_target_at(pipeline, index)->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_forgotten(const struct engine_setup *setup, const char *name)
+{
+    for (size_t index = 0; index < setup->forget_count; index++) {
+        if (strcmp(setup->forget[index], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum fan_status removal_check(const struct engine_setup *setup,
+                                     const struct store_pipeline *record, struct fan_error *reterr)
+{
+    bool holds = record->state == PIPELINE_PAUSED || record->state == PIPELINE_STOPPED ||
+                 record->state == PIPELINE_ERROR;
+    if (!holds || is_forgotten(setup, record->pipeline)) {
+        return FAN_OK;
+    }
+    (void)fan_fail(reterr, FAN_FATAL,
+                   "pipeline \"%s\" is no longer in the conf, but it was %s and holds changes that "
+                   "it has not delivered",
+                   record->pipeline, pipeline_state_name((enum pipeline_state)record->state));
+    fan_error_annotate(reterr, "PIPELINE_REMOVED",
+                       "put it back, or give its changes up with --forget %s", record->pipeline);
+    return FAN_FATAL;
+}
+
+static void removal_add(struct store_removal *removals, size_t *count, enum store_record_kind kind,
+                        const char *name, const char *target)
+{
+    struct store_removal *removal = &removals[(*count)++];
+    *removal = (struct store_removal){.kind = kind};
+    /* Names come from the store and have its sizes. */
+    (void)snprintf(removal->name, sizeof(removal->name), "%s", name);
+    (void)snprintf(removal->target, sizeof(removal->target), "%s", target);
+}
+
+/* Keeps the checkpoints of `state` that the conf still has, and lists the others as removals. */
+static void checkpoints_sift(const struct settings *settings, struct store_state *state,
+                             struct store_removal *removals, size_t *count)
+{
+    size_t kept = 0;
+    for (size_t index = 0; index < state->checkpoints_count; index++) {
+        struct store_checkpoint record = state->checkpoints[index];
+        if (conf_has_target(conf_pipeline(settings, record.pipeline), record.target)) {
+            state->checkpoints[kept++] = record;
+            continue;
+        }
+        log_write(LOG_WARN, "target is no longer in the conf, its checkpoint is forgotten",
+                  LOG_TEXT("pipeline", record.pipeline), LOG_TEXT("target", record.target));
+        removal_add(removals, count, STORE_CHECKPOINT, record.pipeline, record.target);
+        removal_add(removals, count, STORE_GAP, record.pipeline, record.target);
+    }
+    state->checkpoints_count = kept;
+}
+
+static void pipelines_sift(const struct settings *settings, struct store_state *state,
+                           struct store_removal *removals, size_t *count)
+{
+    size_t kept = 0;
+    for (size_t index = 0; index < state->pipelines_count; index++) {
+        struct store_pipeline record = state->pipelines[index];
+        if (conf_pipeline(settings, record.pipeline) != NULL) {
+            state->pipelines[kept++] = record;
+            continue;
+        }
+        log_write(LOG_WARN, "pipeline is no longer in the conf and is forgotten",
+                  LOG_TEXT("pipeline", record.pipeline));
+        removal_add(removals, count, STORE_PIPELINE, record.pipeline, "");
+        removal_add(removals, count, STORE_GAP, record.pipeline, "");
+    }
+    state->pipelines_count = kept;
+}
+
+enum fan_status reconcile(const struct engine_setup *setup, struct store *store,
+                          struct store_state *state, struct fan_error *reterr)
+{
+    for (size_t index = 0; index < state->pipelines_count; index++) {
+        if (conf_pipeline(setup->settings, state->pipelines[index].pipeline) == NULL) {
+            enum fan_status status = removal_check(setup, &state->pipelines[index], reterr);
+            if (status != FAN_OK) {
+                return status;
+            }
+        }
+    }
+    size_t removals_max = 2 * (state->checkpoints_count + state->pipelines_count);
+    FAN_CLEANUP(fan_free_p)
+    struct store_removal *removals = calloc(removals_max + 1, sizeof(*removals));
+    if (removals == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not compare conf and store: out of memory");
+    }
+    size_t count = 0;
+    checkpoints_sift(setup->settings, state, removals, &count);
+    pipelines_sift(setup->settings, state, removals, &count);
+    if (count == 0) {
+        return FAN_OK;
+    }
+    struct store_update update = {.removals = removals, .removals_count = count};
+    return store_save(store, &update, reterr);
+}

@@ -1,0 +1,205 @@
+#include "fake_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct engine {
+    struct pipeline_status pipelines[2];
+    struct target_status target;
+    struct source_entry source;
+    const char *failure;
+};
+
+static struct engine the_engine;
+
+static char *tables_orders[] = {"public.orders"};
+static char *tables_all[] = {"public.%"};
+static struct conf_text_pair labels_orders[] = {{"team", "shop"}, {"env", "prod"}};
+static struct settings_target targets[] = {{.name = "file", .type = "file", .format = "native"}};
+static struct settings_pipeline pipelines[] = {
+    {
+        .name = "orders",
+        .source = "shop",
+        .labels = {.pairs = labels_orders, .count = 2},
+        .tables = {.items = tables_orders, .count = 1},
+        .batch = {.max_events = 2000, .max_bytes = 16 << 20, .max_us = 50000, .max_inflight = 1},
+        .targets = {.items = targets, .count = 1},
+    },
+    {
+        .name = "all",
+        .source = "shop",
+        .tables = {.items = tables_all, .count = 1},
+        .targets = {.items = targets, .count = 1},
+    },
+};
+static struct settings_source sources[] = {{.name = "shop", .type = "postgres"}};
+static struct settings the_settings = {
+    .sources = {.items = sources, .count = 1},
+    .pipelines = {.items = pipelines, .count = 2},
+};
+
+const struct settings *fake_engine_settings(const char *data_dir, const char *listen)
+{
+    static char directory[256];
+    static char address[64];
+    strncpy(directory, data_dir, sizeof(directory) - 1);
+    the_settings.data_dir = directory;
+    the_settings.api.listen = NULL;
+    if (listen != NULL) {
+        strncpy(address, listen, sizeof(address) - 1);
+        the_settings.api.listen = address;
+    }
+    return &the_settings;
+}
+
+struct engine *fake_engine(void)
+{
+    return &the_engine;
+}
+
+void fake_engine_reset(void)
+{
+    the_engine = (struct engine){0};
+    for (size_t i = 0; i < 2; i++) {
+        the_engine.pipelines[i] = (struct pipeline_status){
+            .name = pipelines[i].name,
+            .source = "shop",
+            .settings = &pipelines[i],
+            .state = PIPELINE_STREAMING,
+            .read = 7,
+            .delivered = 4,
+            .gap = 1,
+            .filtered = 0,
+            .pending = 2,
+            .lag_bytes = -1,
+            .targets_count = 1,
+            .targets = &the_engine.target,
+        };
+    }
+    the_engine.target = (struct target_status){.name = "fi\"le\\", .type = "file"};
+    the_engine.source = (struct source_entry){.name = "shop", .type = "postgres", .lag_bytes = 12};
+    the_engine.source.source.state = SOURCE_STREAMING;
+    the_engine.source.source.retained_bytes = -1;
+}
+
+struct pipeline_status *fake_engine_pipeline(size_t index)
+{
+    return &the_engine.pipelines[index];
+}
+
+struct source_entry *fake_engine_source(void)
+{
+    return &the_engine.source;
+}
+
+void fake_engine_fail_commands(const char *code)
+{
+    the_engine.failure = code;
+}
+
+enum fan_status engine_create(const struct engine_setup *setup, struct engine **ret_engine,
+                              enum engine_exit *ret_exit, struct fan_error *reterr)
+{
+    (void)setup;
+    (void)reterr;
+    *ret_exit = EXIT_FINE;
+    *ret_engine = &the_engine;
+    return FAN_OK;
+}
+
+enum fan_status engine_start(struct engine *engine, struct fan_error *reterr)
+{
+    (void)engine;
+    (void)reterr;
+    return FAN_OK;
+}
+
+int engine_ended_fd(const struct engine *engine)
+{
+    (void)engine;
+    return -1;
+}
+
+bool engine_ended(struct engine *engine, enum engine_exit *ret_exit,
+                  struct fan_error *ret_why)
+{
+    (void)engine;
+    (void)ret_exit;
+    (void)ret_why;
+    return false;
+}
+
+enum fan_status engine_stop(struct engine *engine, int64_t timeout_us, struct fan_error *reterr)
+{
+    (void)engine;
+    (void)timeout_us;
+    (void)reterr;
+    return FAN_OK;
+}
+
+void engine_destroy(struct engine *engine)
+{
+    (void)engine;
+}
+
+enum fan_status engine_command(struct engine *engine, const char *pipeline, enum pipeline_verb verb,
+                               struct fan_error *reterr)
+{
+    if (engine->failure != NULL) {
+        (void)fan_fail(reterr, FAN_RETRY, "could not %s \"%s\": made to fail",
+                       pipeline_verb_name(verb), pipeline);
+        fan_error_annotate(reterr, engine->failure, NULL);
+        return FAN_RETRY;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(engine->pipelines[i].name, pipeline) == 0) {
+            enum pipeline_state *state = &engine->pipelines[i].state;
+            return pipeline_state_after(*state, verb, state, reterr);
+        }
+    }
+    return fan_fail(reterr, FAN_POISON, "no pipeline \"%s\"", pipeline);
+}
+
+enum fan_status engine_status_take(struct engine *engine, struct engine_status *ret_status,
+                                   struct fan_error *reterr)
+{
+    (void)reterr;
+    *ret_status = (struct engine_status){
+        .started_wall_us = 1,
+        .now_us = clock_monotonic_us(),
+        .sources_count = 1,
+        .sources = &engine->source,
+        .pipelines_count = 2,
+        .pipelines = engine->pipelines,
+    };
+    return FAN_OK;
+}
+
+void engine_status_release(struct engine_status *status)
+{
+    *status = (struct engine_status){0};
+}
+
+bool engine_status_ready(const struct engine_status *status)
+{
+    return engine_status_live(status) && status->pipelines[0].state != PIPELINE_ERROR;
+}
+
+bool engine_status_live(const struct engine_status *status)
+{
+    return status->pipelines[0].state != PIPELINE_ERROR ||
+           status->pipelines[1].state != PIPELINE_ERROR;
+}
+
+const struct conf_plugins *engine_plugins(void)
+{
+    static const struct conf_plugins none;
+    return &none;
+}
+
+__attribute__((weak)) const char *source_state_name(enum source_state state)
+{
+    return state == SOURCE_STREAMING ? "STREAMING" : "OTHER";
+}
