@@ -12,9 +12,16 @@ import source_tree
 
 # Unbounded writes, hidden static buffers, silent conversions, shells; alloca has no bound either.
 BANNED = ("strcpy", "strcat", "stpcpy", "sprintf", "vsprintf", "gets", "strtok", "atoi", "atol",
-          "atof", "gmtime", "localtime", "ctime", "asctime", "strerror", "alloca", "system",
-          "popen", "fork", "vfork", "tmpnam", "mktemp", "rand", "srand", "setjmp", "longjmp")
-CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
+          "atof", "gmtime", "localtime", "ctime", "asctime", "strerror", "alloca", "tmpnam",
+          "mktemp", "rand", "srand", "setjmp", "longjmp")
+# The product starts no shell, and its children by posix_spawn; a test may.
+BANNED_IN_PRODUCT = ("system", "popen", "fork", "vfork")
+
+
+def call_of(names):
+    return re.compile(r"(?<![\w.>])(" + "|".join(names) + r")\s*\(")
+
+
 # A test waits on a condition with a deadline (wait_until in tests/integration/pgfan_test/wait.py).
 SLEEP = re.compile(r"(?<![\w.>])(sleep|usleep|nanosleep|clock_nanosleep|time\.sleep)\s*\(")
 
@@ -34,7 +41,8 @@ def main(root):
     own = pathlib.Path(__file__).resolve()
     product, tests = source_tree.product(root), source_tree.tests(root)
     scripts = [path for path in source_tree.tests(root, (".py",)) if path.resolve() != own]
-    faults = scan(root, product + tests, CALL, "banned function")
+    faults = scan(root, product + tests, call_of(BANNED), "banned function")
+    faults += scan(root, product, call_of(BANNED_IN_PRODUCT), "banned in the product:")
     faults += scan(root, tests + scripts, SLEEP, "a test sleeps, it should wait on a condition:")
     return source_tree.report("banned", faults, f"{len(product + tests + scripts)} files")
 

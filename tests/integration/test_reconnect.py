@@ -236,3 +236,28 @@ def test_22_a_long_open_transaction_is_named_when_it_holds_the_slot_creation(sce
     engine.wait_ready(60)
 
 
+
+
+@pytest.mark.parametrize("what, tag", [("tag", "I"), ("length", "I"), ("cut", "C")])
+def test_27_malformed_bytes_stop_the_source_and_confirm_nothing(scene, directory, what, tag):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    proxy = Proxy(directory, scene.server.port)
+    conf = confs.changed(scene.conf(), "sources.db.dsn",
+                         scene.server.dsn(scene.database, port=proxy.port))
+    engine = scene.engine(conf).start()
+    scene.sql("INSERT INTO t VALUES (1, 'whole')")
+    scene.caught_up()
+    proxy.tell(damage=[what, tag])
+    scene.sql("INSERT INTO t VALUES (2, 'SECRETVALUE')")
+    written = scene.server.current_lsn()
+    wait_until(lambda: not engine.running or engine.source()["state"] == "FAILED", 30)
+    assert "malformed" in engine.stderr(), engine.stderr()
+    assert scene.server.confirmed(scene.slot) < written
+    assert [event["after"]["id"] for event in scene.records().all()] == [1]
+    if engine.running:
+        engine.kill9()
+    # The bytes were damaged on the way: the next start gets them whole.
+    engine.start()
+    scene.caught_up()
+    assert [event["after"]["id"] for event in scene.records().all()] == [1, 2]
+    proxy.stop()
