@@ -77,6 +77,11 @@ const char *command_nearest(const char *const *words, size_t words_count)
         memcpy(typed + size, words[i], more);
         size += more;
     }
+    for (size_t i = 0; size > 0 && commands[i] != NULL; i++) {
+        if (strncmp(commands[i]->name, typed, size) == 0 && commands[i]->name[size] == ' ') {
+            return commands[i]->name; /* "slot" alone */
+        }
+    }
     struct nearest whole;
     struct nearest first;
     char first_word[TYPED_MAX];

@@ -225,6 +225,11 @@ static int run_reference(const struct command *command, const struct arguments *
         return write_conf(conf_reference_markdown);
     } else if (strcmp(page, "conf-schema") == 0) {
         return write_conf(conf_reference_schema);
+    } else if (strcmp(page, "conf-man") == 0) {
+        (void)fputs(".TH PGFAN.YAML 5 \"\" \"pgfan " PGFAN_VERSION "\" \"File Formats\"\n"
+                    ".SH NAME\npgfan.yaml \\- the conf of pgfan\n.SH KEYS\n",
+                    stdout);
+        return write_conf(conf_reference_man);
     } else {
         struct fan_error error = {0};
         (void)fan_fail(&error, FAN_FATAL, "unknown page \"%s\"", page); /* printed below */
@@ -236,7 +241,7 @@ static int run_reference(const struct command *command, const struct arguments *
 const struct command command_internal_reference = {
     .name = "internal-reference",
     .summary = "write a generated page",
-    .arguments = "man|cli|api|conf-markdown|conf-schema",
+    .arguments = "man|cli|api|conf-markdown|conf-schema|conf-man",
     .help = "For the build of the documentation.",
     .arguments_min = 1,
     .arguments_max = 1,

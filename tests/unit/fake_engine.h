@@ -1,0 +1,26 @@
+/*
+ * fake_engine.h - an engine of two pipelines that only pretends, for tests of the API.
+ *
+ * It implements engine.h over values that a test sets. The pipelines follow the real table of
+ * transitions (engine/state.c).
+ */
+#ifndef TESTS_UNIT_FAKE_ENGINE_H
+#define TESTS_UNIT_FAKE_ENGINE_H
+
+#include "engine/engine.h"
+
+/* Two pipelines, "orders" (labels team=shop, env=prod; one exact table, one target) and "all". */
+const struct settings *fake_engine_settings(const char *data_dir, const char *listen);
+
+struct engine *fake_engine(void);
+
+/* Back to the start: both pipelines and the source stream. */
+void fake_engine_reset(void);
+
+struct pipeline_status *fake_engine_pipeline(size_t index);
+struct source_entry *fake_engine_source(void);
+
+/* What engine_command() fails with from now on; NULL: nothing. */
+void fake_engine_fail_commands(const char *code);
+
+#endif

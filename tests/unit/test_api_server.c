@@ -1,0 +1,668 @@
+/*
+ * The API over real sockets, with a fake engine behind it.
+ *
+ * Property: every route answers with the status and the members that docs/api.md names, and what
+ * is hostile or malformed is refused, with the connection closed, while the next client is served.
+ * Oracle: RFC 9112 for framing; the engine's table of transitions for the verbs; the values that
+ * the test put into the fake engine.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "fake_engine.h"
+
+enum { ANSWER_SIZE = 256 * 1024, DEADLINE_MS = 10000 };
+
+static char directory[64];
+static struct api *api;
+static char answer[ANSWER_SIZE];
+
+static const struct api_version versions[] = {{"pgfan", "0.1.0"}, {"lib\"x", "1\n2\\"}};
+
+static void start(const char *listen, int64_t header_timeout_us)
+{
+    struct api_setup setup = {
+        .engine = fake_engine(),
+        .settings = fake_engine_settings(directory, listen),
+        .versions = versions,
+        .versions_count = 2,
+        .header_timeout_us = header_timeout_us,
+    };
+    struct fan_error error = {0};
+    enum fan_status status = api_start(&setup, &api, &error);
+    ck_assert_msg(status == FAN_OK, "%s", error.text);
+}
+
+static void set_up(void)
+{
+    memcpy(directory, "/tmp/pgfan-api-XXXXXX", 22);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    log_set_level(LOG_ERROR);
+    fake_engine_reset();
+    api = NULL;
+}
+
+static void tear_down(void)
+{
+    api_stop(api);
+    ck_assert_int_eq(rmdir(directory), 0); /* empty: the socket is gone, too */
+}
+
+static int connect_unix(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.60s/pgfan.sock", directory);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(descriptor, (const struct sockaddr *)&address, sizeof(address)), 0);
+    return descriptor;
+}
+
+static int connect_tcp(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(api_port(api))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(descriptor, (const struct sockaddr *)&address, sizeof(address)), 0);
+    return descriptor;
+}
+
+/* Reads to the end of the connection; fails the test at the deadline. */
+static void read_answer(int descriptor)
+{
+    size_t size = 0;
+    int64_t deadline_us = clock_monotonic_us() + DEADLINE_MS * INT64_C(1000);
+    for (;;) {
+        struct pollfd wait = {.fd = descriptor, .events = POLLIN};
+        int64_t left_ms = (deadline_us - clock_monotonic_us()) / 1000;
+        ck_assert_msg(left_ms > 0 && poll(&wait, 1, (int)left_ms) == 1, "no end of the answer");
+        ssize_t got = read(descriptor, answer + size, sizeof(answer) - 1 - size);
+        if (got <= 0) {
+            break; /* a reset is an end, too */
+        }
+        size += (size_t)got;
+    }
+    answer[size] = '\0';
+    (void)close(descriptor);
+}
+
+static void send_all(int descriptor, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = send(descriptor, data, size, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return; /* refused while we were still sending */
+        }
+        data += sent;
+        size -= (size_t)sent;
+    }
+}
+
+static int status_of_answer(void)
+{
+    int status = 0;
+    return sscanf(answer, "HTTP/1.1 %d", &status) == 1 ? status : 0;
+}
+
+/* Sends the text as it is on a connection and returns the status of the answer. */
+static int exchange_raw(int descriptor, const char *request)
+{
+    send_all(descriptor, request, strlen(request));
+    read_answer(descriptor);
+    return status_of_answer();
+}
+
+static int request(const char *method, const char *path, const char *more)
+{
+    char text[4096];
+    (void)snprintf(text, sizeof(text),
+                   "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s", method, path,
+                   more == NULL ? "\r\n" : more);
+    return exchange_raw(connect_unix(), text);
+}
+
+static const char *body(void)
+{
+    const char *end = strstr(answer, "\r\n\r\n");
+    return end == NULL ? "" : end + 4;
+}
+
+static json_t *json_body(void)
+{
+    json_error_t fault;
+    json_t *value = json_loads(body(), 0, &fault);
+    ck_assert_msg(value != NULL, "no JSON: %s in %s", fault.text, answer);
+    return value;
+}
+
+static void expect_code(const char *code)
+{
+    json_t *value = json_body();
+    ck_assert_str_eq(json_string_value(json_object_get(value, "code")), code);
+    ck_assert_ptr_nonnull(json_string_value(json_object_get(value, "message")));
+    json_decref(value);
+}
+
+static int post_json(const char *path, const char *text)
+{
+    char more[2048];
+    (void)snprintf(more, sizeof(more),
+                   "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(text),
+                   text);
+    return request("POST", path, more);
+}
+
+START_TEST(api_healthz_one_pipeline_alive_answers_200)
+{
+    start(NULL, 0);
+    static const char *const paths[] = {"/healthz", "/health", "/health/live"};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(request("GET", paths[i], NULL), 200);
+    }
+    fake_engine_pipeline(0)->state = PIPELINE_ERROR;
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(body(), "\"orders\""));
+}
+END_TEST
+
+START_TEST(api_healthz_all_pipelines_failed_answers_503_with_names)
+{
+    start(NULL, 0);
+    fake_engine_pipeline(0)->state = PIPELINE_ERROR;
+    fake_engine_pipeline(1)->state = PIPELINE_ERROR;
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 503);
+    ck_assert_ptr_nonnull(strstr(body(), "\"orders\""));
+    ck_assert_ptr_nonnull(strstr(body(), "\"all\""));
+}
+END_TEST
+
+START_TEST(api_readyz_shows_states_and_reasons)
+{
+    start(NULL, 0);
+    static const char *const paths[] = {"/readyz", "/ready", "/health/ready"};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(request("GET", paths[i], NULL), 200);
+    }
+    fake_engine_pipeline(0)->state = PIPELINE_ERROR;
+    (void)snprintf(fake_engine_pipeline(0)->reason, FAN_ERROR_TEXT_MAX, "disk \xff full");
+    ck_assert_int_eq(request("GET", "/readyz", NULL), 503);
+    json_t *value = json_body();
+    json_t *first = json_array_get(json_object_get(value, "pipelines"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(first, "state")), "ERROR");
+    /* A byte outside UTF-8 is shown as U+FFFD. */
+    ck_assert_str_eq(json_string_value(json_object_get(first, "reason")), "disk \xef\xbf\xbd full");
+    json_decref(value);
+}
+END_TEST
+
+/* name{labels} value, after a # TYPE of the same name, and every name in one group. */
+static void check_sample(const char *line, const char *type_name)
+{
+    size_t name = strcspn(line, "{ ");
+    ck_assert_msg(strlen(type_name) == name && memcmp(line, type_name, name) == 0,
+                  "sample without its type: %s", line);
+    const char *space = strrchr(line, ' ');
+    ck_assert_ptr_nonnull(space);
+    char *end = NULL;
+    (void)strtod(space + 1, &end);
+    ck_assert_msg(end != space + 1 && *end == '\0', "no number: %s", line);
+}
+
+START_TEST(api_metrics_parse_as_prometheus_text)
+{
+    start(NULL, 0);
+    ck_assert_int_eq(request("GET", "/metrics", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(answer, "text/plain; version=0.0.4"));
+    ck_assert_ptr_nonnull(strstr(body(), "pgfan_pipeline_read_total{pipeline=\"orders\",source="
+                                         "\"shop\"} 7\n"));
+    ck_assert_ptr_nonnull(strstr(body(), "target=\"fi\\\"le\\\\\""));
+    ck_assert_ptr_nonnull(strstr(body(), "lib\"x=\"1\\n2\\\\\""));
+    ck_assert_ptr_nonnull(strstr(body(), "process_resident_memory_bytes "));
+    ck_assert_ptr_nonnull(strstr(
+        body(), "pgfan_pipeline_state{pipeline=\"all\",source=\"shop\",state=\"STREAMING\"} 1"));
+    ck_assert_ptr_null(strstr(body(), "pgfan_pipeline_lag_bytes{")); /* unknown: no sample */
+    char type_name[128] = "";
+    char *rest = NULL;
+    char *copy = strdup(body());
+    for (char *line = strtok_r(copy, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, "# TYPE ", 7) == 0) {
+            size_t size = strcspn(line + 7, " ");
+            memcpy(type_name, line + 7, size);
+            type_name[size] = '\0';
+            char head[160];
+            (void)snprintf(head, sizeof(head), "# TYPE %s ", type_name);
+            const char *once = strstr(body(), head);
+            ck_assert_ptr_null(strstr(once + 1, head));
+        } else if (line[0] != '#') {
+            check_sample(line, type_name);
+        }
+    }
+    free(copy);
+}
+END_TEST
+
+START_TEST(api_pipelines_select_by_label)
+{
+    start(NULL, 0);
+    static const struct {
+        const char *path;
+        size_t count;
+    } cases[] = {
+        {"/pipelines", 2},
+        {"/pipelines?label=team:shop", 1},
+        {"/pipelines?label=team", 1},
+        {"/pipelines?label=team%3Ashop", 1},
+        {"/pipelines?label=team:other", 0},
+        {"/pipelines?label=team:shop&label=env:prod", 1},
+        {"/pipelines?label=team:shop&label=env:test", 0},
+        {"/pipelines?label=none", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ck_assert_int_eq(request("GET", cases[i].path, NULL), 200);
+        json_t *value = json_body();
+        ck_assert_uint_eq(json_array_size(json_object_get(value, "pipelines")), cases[i].count);
+        json_decref(value);
+    }
+    ck_assert_int_eq(request("GET", "/pipelines?lable=team", NULL), 400);
+    expect_code("UNKNOWN_PARAMETER");
+    ck_assert_int_eq(request("GET", "/pipelines?label=%zz", NULL), 400);
+}
+END_TEST
+
+START_TEST(api_pipeline_is_found_by_name_and_by_id)
+{
+    start(NULL, 0);
+    static const char *const paths[] = {"/pipelines/orders", "/pipelines/shop:public.orders:file",
+                                        "/pipelines/shop%3apublic.orders%3Afile"};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(request("GET", paths[i], NULL), 200);
+        json_t *value = json_body();
+        const char *name = NULL;
+        const char *state = NULL;
+        const char *max_bytes = NULL;
+        json_int_t read = 0;
+        ck_assert_int_eq(json_unpack(value, "{s:{s:s}, s:{s:s, s:{s:I}}, s:{s:{s:s}}}", "metadata",
+                                     "name", &name, "status", "state", &state, "counters", "read",
+                                     &read, "spec", "batch", "max_bytes", &max_bytes),
+                         0);
+        ck_assert_str_eq(name, "orders");
+        ck_assert_str_eq(state, "STREAMING");
+        ck_assert_str_eq(max_bytes, "16MiB");
+        ck_assert_int_eq(read, 7);
+        json_decref(value);
+    }
+}
+END_TEST
+
+START_TEST(api_unknown_pipeline_answers_404_with_the_nearest_name)
+{
+    start(NULL, 0);
+    ck_assert_int_eq(request("GET", "/pipelines/oders", NULL), 404);
+    expect_code("PIPELINE_NOT_FOUND");
+    ck_assert_ptr_nonnull(strstr(body(), "did you mean orders?"));
+    ck_assert_int_eq(request("POST", "/pipelines/x/pause", "Content-Length: 0\r\n\r\n"), 404);
+    expect_code("PIPELINE_NOT_FOUND");
+}
+END_TEST
+
+START_TEST(api_verbs_follow_the_table_of_transitions)
+{
+    start(NULL, 0);
+    static const struct {
+        const char *path;
+        int status;
+        enum pipeline_state state;
+    } steps[] = {
+        {"/pipelines/orders/pause", 200, PIPELINE_PAUSED},
+        {"/pipelines/orders/start", 409, PIPELINE_PAUSED},
+        {"/pipelines/orders/resume", 200, PIPELINE_STREAMING},
+        {"/pipelines/shop:public.orders:file/stop", 200, PIPELINE_STOPPED},
+        {"/pipelines/orders/pause", 409, PIPELINE_STOPPED},
+        {"/pipelines/orders/start", 200, PIPELINE_INITIALIZING},
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int status = request("POST", steps[i].path, "Content-Length: 0\r\n\r\n");
+        ck_assert_msg(status == steps[i].status, "%s: %d: %s", steps[i].path, status, body());
+        ck_assert_int_eq(fake_engine_pipeline(0)->state, steps[i].state);
+        ck_assert_int_eq(fake_engine_pipeline(1)->state, PIPELINE_STREAMING);
+        if (status == 409) {
+            expect_code("ILLEGAL_TRANSITION");
+        }
+    }
+    fake_engine_fail_commands("TIMEOUT");
+    ck_assert_int_eq(request("POST", "/pipelines/orders/stop", "Content-Length: 0\r\n\r\n"), 503);
+    expect_code("TIMEOUT");
+}
+END_TEST
+
+START_TEST(api_status_holds_sources_pipelines_and_versions)
+{
+    start(NULL, 0);
+    ck_assert_int_eq(request("GET", "/status", NULL), 200);
+    json_t *value = json_body();
+    ck_assert_uint_eq(json_array_size(json_object_get(value, "pipelines")), 2);
+    json_t *source = json_array_get(json_object_get(value, "sources"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(source, "lag_bytes")), 12);
+    ck_assert(json_is_null(json_object_get(source, "retained_wal_bytes")));
+    ck_assert(json_is_null(json_object_get(source, "confirmed_lsn")));
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/version", NULL), 200);
+    ck_assert_int_eq(request("HEAD", "/version", NULL), 200);
+    ck_assert_str_eq(body(), "");
+}
+END_TEST
+
+START_TEST(api_log_level_is_changed_while_running)
+{
+    start(NULL, 0);
+    ck_assert_int_eq(post_json("/log-level", "{\"level\":\"warn\"}"), 200);
+    ck_assert_int_eq(log_get_level(), LOG_WARN);
+    static const char *const faults[] = {
+        "",
+        "{\"level\":\"loud\"}",
+        "{\"level\":1}",
+        "{}",
+        "[]",
+        "{\"level\":\"info\"",
+        "{\"level\":\"info\",\"level\":\"debug\"}",
+        "{\"level\":\"info\",\"more\":1}",
+    };
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        int status = post_json("/log-level", faults[i]);
+        ck_assert_msg(status == 400, "%s: %d", faults[i], status);
+        ck_assert_int_eq(log_get_level(), LOG_WARN);
+    }
+    ck_assert_int_eq(request("POST", "/log-level",
+                             "Content-Type: text/plain\r\nContent-Length: 16\r\n\r\n"
+                             "{\"level\":\"info\"}"),
+                     415);
+}
+END_TEST
+
+START_TEST(api_unknown_path_and_wrong_method_are_refused)
+{
+    start(NULL, 0);
+    static const char *const unknown[] = {
+        "/",         "/nothing", "/pipelines/", "/pipelines/a/b", "/pipelines/a/pause/b",
+        "/healthz/", "//healthz"};
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+        int status = request("GET", unknown[i], NULL);
+        ck_assert_msg(status == 404, "%s: %d", unknown[i], status);
+        expect_code("NOT_FOUND");
+    }
+    ck_assert_int_eq(request("DELETE", "/pipelines/orders", NULL), 405);
+    ck_assert_ptr_nonnull(strstr(answer, "Allow: GET, HEAD"));
+    ck_assert_int_eq(request("GET", "/pipelines/orders/pause", NULL), 405);
+    ck_assert_ptr_nonnull(strstr(answer, "Allow: POST"));
+    ck_assert_int_eq(request("GET", "/pipelines/a%00b", NULL), 400);
+    ck_assert_int_eq(request("GET", "/pipelines/a%2", NULL), 400);
+    ck_assert_int_eq(request("GET", "/healthz?x=1", NULL), 400);
+}
+END_TEST
+
+/* Each of these must be refused with the status, or with nothing but the end (0). */
+START_TEST(api_malformed_requests_are_refused)
+{
+    start(NULL, 0);
+    static const struct {
+        const char *text;
+        int status;
+    } cases[] = {
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"
+         "aaaaaa",
+         400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
+         "aaaaa",
+         400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+         413},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", 413},
+        {"GET /healthz HTTP/1.0\r\nHost: a\r\n\r\n", 505},
+        {"GET /healthz HTTP/1.1\r\n\r\n", 400},
+        {"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n", 403},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status = exchange_raw(connect_unix(), cases[i].text);
+        ck_assert_msg(status == cases[i].status, "case %zu: %d: %s", i, status, answer);
+    }
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+}
+END_TEST
+
+START_TEST(api_chunked_body_over_the_limit_is_refused)
+{
+    start(NULL, 0);
+    int descriptor = connect_unix();
+    static const char head[] = "POST /log-level HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                               "Content-Type: application/json\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n";
+    static char whole[7 + 65536 + 2];
+    memset(whole, ' ', sizeof(whole));
+    memcpy(whole, "10000\r\n", 7);
+    memcpy(whole + 7 + 65536, "\r\n", 2);
+    send_all(descriptor, head, sizeof(head) - 1);
+    for (int i = 0; i < 17; i++) {
+        send_all(descriptor, whole, sizeof(whole));
+    }
+    ck_assert_int_eq(exchange_raw(descriptor, "0\r\n\r\n"), 413);
+    expect_code("BODY_TOO_LARGE");
+}
+END_TEST
+
+START_TEST(api_headers_over_the_limit_are_refused)
+{
+    start(NULL, 0);
+    static char header[40000];
+    int descriptor = connect_unix();
+    static const char head[] = "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
+    send_all(descriptor, head, sizeof(head) - 1);
+    memset(header, 'a', sizeof(header));
+    send_all(descriptor, header, sizeof(header));
+    int status = exchange_raw(descriptor, "\r\n\r\n");
+    ck_assert_msg(status == 431 || status == 413 || status == 414 || status == 0, "%d", status);
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+}
+END_TEST
+
+START_TEST(api_slow_header_is_cut_at_the_deadline_though_bytes_keep_coming)
+{
+    start(NULL, 200000);
+    int descriptor = connect_unix();
+    send_all(descriptor, "GET /healthz HTTP/1.1\r\nX: ", 26);
+    int64_t start_us = clock_monotonic_us();
+    struct pollfd wait = {.fd = descriptor, .events = POLLIN};
+    while (poll(&wait, 1, 20) == 0) {
+        ck_assert_int_lt(clock_monotonic_us() - start_us, DEADLINE_MS * INT64_C(1000));
+        send_all(descriptor, "a", 1);
+        ck_assert_int_eq(request("GET", "/healthz", NULL), 200); /* others are served meanwhile */
+    }
+    char byte = 0;
+    ck_assert_int_le(read(descriptor, &byte, 1), 0);
+    ck_assert_int_ge(clock_monotonic_us() - start_us, 150000);
+    (void)close(descriptor);
+}
+END_TEST
+
+START_TEST(api_connection_is_kept_for_the_next_request)
+{
+    start(NULL, 0);
+    int descriptor = connect_unix();
+    static const char two[] = "GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
+                              "GET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    ck_assert_int_eq(exchange_raw(descriptor, two), 200);
+    const char *second = strstr(answer + 1, "HTTP/1.1 200");
+    ck_assert_ptr_nonnull(second);
+}
+END_TEST
+
+static int tcp_request(const char *method, const char *path, const char *headers)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nConnection: close\r\n%s\r\n", method,
+                   path, headers);
+    return exchange_raw(connect_tcp(), text);
+}
+
+START_TEST(api_tcp_serves_loopback_names_only)
+{
+    start("127.0.0.1:0", 0);
+    char good[128];
+    (void)snprintf(good, sizeof(good), "Host: localhost:%u\r\n", api_port(api));
+    ck_assert_int_eq(tcp_request("GET", "/healthz", good), 200);
+    (void)snprintf(good, sizeof(good), "Host: [::1]:%u\r\n", api_port(api));
+    ck_assert_int_eq(tcp_request("GET", "/healthz", good), 200);
+    (void)snprintf(good, sizeof(good), "Host: 127.0.0.1:%u\r\nOrigin: http://127.0.0.1:%u\r\n",
+                   api_port(api), api_port(api));
+    ck_assert_int_eq(tcp_request("GET", "/healthz", good), 200);
+    ck_assert_ptr_null(strstr(answer, "Access-Control"));
+    ck_assert_int_eq(tcp_request("GET", "/healthz", "Host: evil.example\r\n"), 403);
+    expect_code("HOST_REFUSED");
+    ck_assert_int_eq(tcp_request("GET", "/healthz", "Host: localhost:1\r\n"), 403);
+    ck_assert_int_eq(
+        tcp_request("GET", "/healthz", "Host: localhost\r\nOrigin: http://evil.example\r\n"), 403);
+    expect_code("ORIGIN_REFUSED");
+}
+END_TEST
+
+START_TEST(api_tcp_refuses_everything_but_get)
+{
+    start("127.0.0.1:0", 0);
+    ck_assert_int_eq(
+        tcp_request("POST", "/pipelines/orders/pause", "Host: localhost\r\nContent-Length: 0\r\n"),
+        405);
+    ck_assert_int_eq(fake_engine_pipeline(0)->state, PIPELINE_STREAMING);
+    ck_assert_int_eq(tcp_request("OPTIONS", "/healthz", "Host: localhost\r\n"), 405);
+}
+END_TEST
+
+static enum fan_status try_start(const char *data_dir, const char *listen, struct fan_error *error)
+{
+    struct api_setup setup = {.engine = fake_engine(),
+                              .settings = fake_engine_settings(data_dir, listen)};
+    struct api *started = NULL;
+    enum fan_status status = api_start(&setup, &started, error);
+    api_stop(started);
+    return status;
+}
+
+START_TEST(api_addresses_outside_loopback_are_refused)
+{
+    static const char *const faults[] = {
+        "0.0.0.0:7432", "192.0.2.1:80", "[::]:80",     "example.com:80", "127.0.0.1",
+        "127.0.0.1:",   ":80",          "127.0.0.1:x", "127.0.0.1:70000"};
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        struct fan_error error = {0};
+        ck_assert_msg(try_start(directory, faults[i], &error) == FAN_FATAL, "%s", faults[i]);
+        ck_assert_str_eq(error.code, "API_ADDRESS");
+    }
+}
+END_TEST
+
+START_TEST(api_socket_path_over_107_bytes_is_a_clear_error)
+{
+    char path[API_SOCKET_PATH_SIZE];
+    char data_dir[128];
+    struct fan_error error = {0};
+    memset(data_dir, 'd', sizeof(data_dir));
+    data_dir[107 - strlen("/pgfan.sock")] = '\0';
+    ck_assert_int_eq(api_socket_path(data_dir, path, &error), FAN_OK);
+    ck_assert_uint_eq(strlen(path), 107);
+    (void)snprintf(data_dir + strlen(data_dir), 2, "d");
+    ck_assert_int_eq(api_socket_path(data_dir, path, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "SOCKET_PATH_TOO_LONG");
+}
+END_TEST
+
+START_TEST(api_socket_of_a_dead_engine_is_replaced)
+{
+    char path[API_SOCKET_PATH_SIZE];
+    struct fan_error error = {0};
+    struct stat found;
+    ck_assert_int_eq(api_socket_path(directory, path, &error), FAN_OK);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int dead = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(dead, (const struct sockaddr *)&address, sizeof(address)), 0);
+    (void)close(dead);
+    start(NULL, 0);
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+    ck_assert_int_eq(stat(path, &found), 0);
+    ck_assert_uint_eq(found.st_mode & 07777, 0660);
+}
+END_TEST
+
+START_TEST(api_file_in_the_place_of_the_socket_is_left_alone)
+{
+    char path[API_SOCKET_PATH_SIZE];
+    struct fan_error error = {0};
+    ck_assert_int_eq(api_socket_path(directory, path, &error), FAN_OK);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fclose(file);
+    ck_assert_int_eq(try_start(directory, NULL, &error), FAN_FATAL);
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *all = suite_create("api_server");
+    TCase *tests = tcase_create("api_server");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, api_healthz_one_pipeline_alive_answers_200);
+    tcase_add_test(tests, api_healthz_all_pipelines_failed_answers_503_with_names);
+    tcase_add_test(tests, api_readyz_shows_states_and_reasons);
+    tcase_add_test(tests, api_metrics_parse_as_prometheus_text);
+    tcase_add_test(tests, api_pipelines_select_by_label);
+    tcase_add_test(tests, api_pipeline_is_found_by_name_and_by_id);
+    tcase_add_test(tests, api_unknown_pipeline_answers_404_with_the_nearest_name);
+    tcase_add_test(tests, api_verbs_follow_the_table_of_transitions);
+    tcase_add_test(tests, api_status_holds_sources_pipelines_and_versions);
+    tcase_add_test(tests, api_log_level_is_changed_while_running);
+    tcase_add_test(tests, api_unknown_path_and_wrong_method_are_refused);
+    tcase_add_test(tests, api_malformed_requests_are_refused);
+    tcase_add_test(tests, api_chunked_body_over_the_limit_is_refused);
+    tcase_add_test(tests, api_headers_over_the_limit_are_refused);
+    tcase_add_test(tests, api_slow_header_is_cut_at_the_deadline_though_bytes_keep_coming);
+    tcase_add_test(tests, api_connection_is_kept_for_the_next_request);
+    tcase_add_test(tests, api_tcp_serves_loopback_names_only);
+    tcase_add_test(tests, api_tcp_refuses_everything_but_get);
+    tcase_add_test(tests, api_addresses_outside_loopback_are_refused);
+    tcase_add_test(tests, api_socket_path_over_107_bytes_is_a_clear_error);
+    tcase_add_test(tests, api_socket_of_a_dead_engine_is_replaced);
+    tcase_add_test(tests, api_file_in_the_place_of_the_socket_is_left_alone);
+    suite_add_tcase(all, tests);
+    return all;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
