@@ -173,27 +173,24 @@ static bool rotation_is_due(const struct file_target *file, size_t size)
             file->now_us >= file->opened_us + options->rotate_interval_us);
 }
 
-/* Without syncs nobody else looks whether the file still has its name. */
-static void os_look(struct file_target *file)
+/* Before each write, because a write behind a cut would leave a hole that hides it. Whether the
+ * file still has its name is for the job to find out, or, where nobody syncs, for now and then. */
+static void file_watch(struct file_target *file)
 {
-    if (file->options->fsync != FILE_FSYNC_OS || file->phase != FILE_OPEN ||
-        file->now_us < file->checked_us + LOOK_INTERVAL_US) {
+    if (file->phase != FILE_OPEN) {
         return;
     }
-    file->checked_us = file->now_us;
-    enum file_finding finding = file_look(&file->place, file->descriptor, file->mark.offset);
+    enum file_finding finding = file_look_open(file->descriptor, file->mark.offset);
+    if (finding == FILE_FOUND_SAME && file->options->fsync == FILE_FSYNC_OS &&
+        file->now_us >= file->checked_us + LOOK_INTERVAL_US) {
+        file->checked_us = file->now_us;
+        finding = file_look(&file->place, file->descriptor, file->mark.offset);
+    }
     if (finding == FILE_FOUND_MOVED) {
         file->phase = FILE_SEALING;
         file->seal_moved = true;
     } else if (finding != FILE_FOUND_SAME) {
-        struct fan_error error;
-        file_finding_error(file, finding, &error);
-        lock_take(file);
-        file->lost = true;
-        file->finding = finding;
-        lock_give(file);
-        file->phase = FILE_LOST;
-        file_post_lost(file, &error);
+        file_set_lost_found(file, finding);
     }
 }
 
@@ -278,7 +275,8 @@ static void sync_schedule(struct file_target *file)
 static enum fan_status file_admit(struct file_target *file, size_t size, struct fan_error *reterr)
 {
     FAN_ASSERT(file->phase != FILE_STOPPED);
-    os_look(file);
+    file_absorb(file);
+    file_watch(file);
     file_advance(file);
     if (file->phase == FILE_OPEN && rotation_is_due(file, size)) {
         file->phase = FILE_SEALING;

@@ -27,31 +27,31 @@ void file_post_settled(struct file_target *file, const struct file_mark *mark)
     file->context.outcomes->post(file->context.outcomes, &outcome);
 }
 
-void file_post_lost(struct file_target *file, const struct fan_error *error)
-{
-    const struct outcome outcome = {
-        .target = file->context.index, .kind = OUTCOME_LOST, .error = *error};
-    file->context.outcomes->post(file->context.outcomes, &outcome);
-}
-
 void file_post_wake(struct file_target *file)
 {
     const struct outcome outcome = {.target = file->context.index, .kind = OUTCOME_WAKE};
     file->context.outcomes->post(file->context.outcomes, &outcome);
 }
 
-enum file_finding file_look(const struct file_place *place, int descriptor, uint64_t offset)
+enum file_finding file_look_open(int descriptor, uint64_t offset)
 {
     struct stat open_file;
-    struct stat named;
     if (fstat(descriptor, &open_file) != 0) {
         return FILE_FOUND_SAME; /* nothing is known; the next write will tell */
     }
     if (open_file.st_nlink == 0) {
         return FILE_FOUND_DELETED;
     }
-    if ((uint64_t)open_file.st_size < offset) {
-        return FILE_FOUND_SHORTER;
+    return (uint64_t)open_file.st_size < offset ? FILE_FOUND_SHORTER : FILE_FOUND_SAME;
+}
+
+enum file_finding file_look(const struct file_place *place, int descriptor, uint64_t offset)
+{
+    struct stat open_file;
+    struct stat named;
+    enum file_finding finding = file_look_open(descriptor, offset);
+    if (finding != FILE_FOUND_SAME || fstat(descriptor, &open_file) != 0) {
+        return finding;
     }
     if (lstat(place->path, &named) != 0) {
         return errno == ENOENT || errno == ENOTDIR ? FILE_FOUND_MOVED : FILE_FOUND_SAME;
@@ -60,45 +60,49 @@ enum file_finding file_look(const struct file_place *place, int descriptor, uint
     return same ? FILE_FOUND_SAME : FILE_FOUND_MOVED;
 }
 
-void file_finding_error(const struct file_target *file, enum file_finding finding,
-                        struct fan_error *reterr)
-{
-    const char *what = finding == FILE_FOUND_DELETED ? "somebody deleted it while it was open"
-                                                     : "somebody cut it while it was open";
-    (void)fan_fail(reterr, FAN_RETRY, "file \"%s\" is lost: %s", file->place.path, what);
-    fan_error_annotate(reterr, finding == FILE_FOUND_DELETED ? "FILE_DELETED" : "FILE_SHORTER",
-                       "use rotate_bytes or rotate_interval, and take away closed segments only");
-}
-
-static void sync_lost(struct file_target *file, enum file_finding finding,
-                      const struct fan_error *error)
+void file_set_lost(struct file_target *file, enum file_finding finding,
+                   const struct fan_error *error)
 {
     lock_take(file);
     bool first = !file->lost;
+    if (first) {
+        file->finding = finding;
+    }
     file->lost = true;
-    file->finding = finding;
     lock_give(file);
     if (first) {
-        file_post_lost(file, error);
+        const struct outcome outcome = {
+            .target = file->context.index, .kind = OUTCOME_LOST, .error = *error};
+        file->context.outcomes->post(file->context.outcomes, &outcome);
     }
+}
+
+void file_set_lost_found(struct file_target *file, enum file_finding finding)
+{
+    bool deleted = finding == FILE_FOUND_DELETED;
+    struct fan_error error;
+    (void)fan_fail(&error, FAN_RETRY, "file \"%s\" is lost: somebody %s it while it was open",
+                   file->place.path, deleted ? "deleted" : "cut");
+    fan_error_annotate(&error, deleted ? "FILE_DELETED" : "FILE_SHORTER",
+                       "use rotate_bytes or rotate_interval, and take away closed segments only");
+    file_set_lost(file, finding, &error);
 }
 
 /* INVARIANTS (1) and (3). */
 static void job_sync(struct file_target *file, int descriptor, const struct file_mark *mark,
                      uint64_t bytes)
 {
-    struct fan_error error;
     if (file->place.ops->fdatasync(descriptor) != 0) {
+        struct fan_error error;
         (void)fan_fail_errno(&error, FAN_RETRY, errno, "could not sync file \"%s\"",
                              file->place.path);
         fan_error_annotate(&error, "FILE_SYNC", "check the disk and the kernel log");
-        sync_lost(file, FILE_FOUND_SAME, &error);
+        file_set_lost(file, FILE_FOUND_SAME, &error);
         return;
     }
     enum file_finding finding = file_look(&file->place, descriptor, mark->offset);
     if (finding == FILE_FOUND_DELETED || finding == FILE_FOUND_SHORTER) {
-        file_finding_error(file, finding, &error);
-        sync_lost(file, finding, &error);
+        file_set_lost_found(file, finding);
         return;
     }
     lock_take(file);

@@ -83,14 +83,17 @@ bool file_job_submit(struct file_target *file);
 /* Waits until no job is active; drops wishes. */
 void file_job_stop(struct file_target *file);
 
-/* Compares the open file with what stands at its path. `offset` is where its content ends. */
+/* Looks at the open file alone: deleted, or cut before `offset`, where its content ends? */
+enum file_finding file_look_open(int descriptor, uint64_t offset);
+/* The same, and whether it still stands at its path. */
 enum file_finding file_look(const struct file_place *place, int descriptor, uint64_t offset);
 
 void file_post_settled(struct file_target *file, const struct file_mark *mark);
-void file_post_lost(struct file_target *file, const struct fan_error *error);
 void file_post_wake(struct file_target *file);
-/* Fills the error of what was found. */
-void file_finding_error(const struct file_target *file, enum file_finding finding,
-                        struct fan_error *reterr);
+/* Posts OUTCOME_LOST once; the worker sees it with its next look at what the job did. */
+void file_set_lost(struct file_target *file, enum file_finding finding,
+                   const struct fan_error *error);
+/* The same for a file that was found deleted or cut. */
+void file_set_lost_found(struct file_target *file, enum file_finding finding);
 
 #endif
