@@ -63,12 +63,30 @@ static bool is_hex(uint8_t byte)
     return (byte >= '0' && byte <= '9') || (lower >= 'a' && lower <= 'f');
 }
 
+static bool is_escape(uint8_t byte)
+{
+    switch (byte) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+    case 'u':
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Copies the escape at the reader's place; false if JSON has no such escape. */
 static bool copy_escape(struct embed *embed)
 {
     size_t left = (size_t)(embed->end - embed->at);
     size_t size = left >= 2 && embed->at[1] == 'u' ? 6 : 2;
-    if (left < size || memchr("\"\\/bfnrtu", embed->at[1], 9) == NULL) {
+    if (left < size || !is_escape(embed->at[1])) {
         return false;
     }
     for (size_t i = 2; i < size; i++) {

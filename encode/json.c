@@ -36,10 +36,10 @@ static inline uint8_t *escape_byte(uint8_t *at, uint8_t byte)
         *at++ = escape;
         return at;
     }
-    memcpy(at, "u00", 3);
-    at[3] = (uint8_t)hex_digits[byte >> 4];
-    at[4] = (uint8_t)hex_digits[byte & 15];
-    return at + 5;
+    at = JSON_WRITE_LITERAL(at, "u00");
+    at[0] = (uint8_t)hex_digits[byte >> 4];
+    at[1] = (uint8_t)hex_digits[byte & 15];
+    return at + 2;
 }
 
 /*
@@ -57,13 +57,11 @@ static const uint8_t *escape_run(const uint8_t *text, const uint8_t *limit, cons
         }
         size_t length = utf8_sequence(text, (size_t)(end - text));
         if (length == 0) {
-            memcpy(*at, "\xef\xbf\xbd", 3);
-            *at += 3;
+            *at = JSON_WRITE_LITERAL(*at, "\xef\xbf\xbd");
             text++;
             continue;
         }
-        memcpy(*at, text, length);
-        *at += length;
+        *at = json_write_raw(*at, text, length);
         text += length;
     }
     return text;

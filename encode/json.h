@@ -36,6 +36,15 @@ static inline void json_done(struct bytes *out, const uint8_t *end)
     out->size = (size_t)(end - out->data);
 }
 
+/* Copies `size` bytes to room that has been made. Returns the end. */
+static inline uint8_t *json_write_raw(uint8_t *at, const void *text, size_t size)
+{
+    memcpy(at, text, size);
+    return at + size;
+}
+
+#define JSON_WRITE_LITERAL(at, literal) json_write_raw((at), (literal), sizeof(literal) - 1)
+
 /* The text with quotes; what JSON cannot hold is escaped, what is not UTF-8 becomes U+FFFD. */
 void json_write_string(struct bytes *out, const char *text, size_t size);
 

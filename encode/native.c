@@ -91,7 +91,7 @@ static enum fan_status native_create(const struct encode_settings *settings,
     bytes_init(&native->id_prefix, PIECE_MAX);
     bytes_init(&native->source, PIECE_MAX);
     bytes_init(&native->position, PIECE_MAX);
-    bytes_init(&native->origin, 2 * PIECE_MAX);
+    bytes_init(&native->origin, (size_t)2 * PIECE_MAX);
     json_write_escaped(&native->id_prefix, context->system_id, strlen(context->system_id));
     bytes_append_char(&native->id_prefix, '-');
     json_write_escaped(&native->id_prefix, context->slot, strlen(context->slot));
@@ -173,8 +173,7 @@ static void tail_prepare(struct native *native, const struct change *change)
 
 static uint8_t *write_kept(uint8_t *at, const struct bytes *kept)
 {
-    memcpy(at, kept->data, kept->size);
-    return at + kept->size;
+    return json_write_raw(at, kept->data, kept->size);
 }
 
 static void write_tail(struct native *native, const struct change *change, struct bytes *out)
@@ -192,8 +191,7 @@ static void write_tail(struct native *native, const struct change *change, struc
     bool message = change->position.seq < 0;
     at = write_kept(at, &native->position);
     if (message) {
-        memcpy(at, "-1", 2);
-        at += 2;
+        at = JSON_WRITE_LITERAL(at, "-1");
     } else {
         at = json_write_u64(at, (uint64_t)change->position.seq);
     }
@@ -204,8 +202,7 @@ static void write_tail(struct native *native, const struct change *change, struc
         at = json_write_hex(at, (uint64_t)change->position.seq, 8);
     }
     if (change->op == CHANGE_GAP) {
-        memcpy(at, "-g", 2);
-        at += 2;
+        at = JSON_WRITE_LITERAL(at, "-g");
     }
     json_done(out, write_kept(at, &native->source));
 }
@@ -241,8 +238,7 @@ static void write_column(struct native *native, const struct relation_column *co
     if (!first) {
         *at++ = ',';
     }
-    memcpy(at, column->json_name, column->json_name_size);
-    json_done(out, at + column->json_name_size);
+    json_done(out, json_write_raw(at, column->json_name, column->json_name_size));
     value_write(&native->values, &column->type, value, out);
 }
 
@@ -307,13 +303,11 @@ static void write_head(const struct change *change, struct bytes *out)
     if (at == NULL) {
         return;
     }
-    memcpy(at, "{\"op\":\"c\",\"table\":", 18);
-    at[7] = change->op;
-    at += 18;
-    memcpy(at, relation->json_table, relation->json_table_size);
-    at += relation->json_table_size;
-    memcpy(at, ",\"key\":", 7);
-    json_done(out, at + 7);
+    at = JSON_WRITE_LITERAL(at, "{\"op\":\"");
+    *at++ = change->op;
+    at = JSON_WRITE_LITERAL(at, "\",\"table\":");
+    at = json_write_raw(at, relation->json_table, relation->json_table_size);
+    json_done(out, JSON_WRITE_LITERAL(at, ",\"key\":"));
 }
 
 static void write_row_change(struct native *native, const struct change *change, struct bytes *out)

@@ -41,6 +41,14 @@ static bool part_append(struct pattern_part *part, char byte)
     return true;
 }
 
+static bool part_append_unquoted(struct pattern_part *part, char character)
+{
+    if (is_wildcard(character)) {
+        return part_append(part, WILDCARD);
+    }
+    return part_append(part, character);
+}
+
 static const char fault_long[] = "a name is longer than 255 bytes";
 
 /* Reads a part in double quotes and moves past it. Returns NULL, or the fault. */
@@ -73,9 +81,11 @@ static const char *part_parse_plain(const char **text, struct pattern_part *part
         if (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r') {
             return "a blank stands outside double quotes";
         }
-        bool upper = *at >= 'A' && *at <= 'Z';
-        char folded = upper ? (char)(*at - 'A' + 'a') : *at;
-        if (!part_append(part, is_wildcard(*at) ? WILDCARD : folded)) {
+        char folded = *at;
+        if (folded >= 'A' && folded <= 'Z') {
+            folded = (char)(folded - 'A' + 'a');
+        }
+        if (!part_append_unquoted(part, folded)) {
             return fault_long;
         }
     }
@@ -126,7 +136,7 @@ enum fan_status pattern_parse_prefix(const char *text, struct pattern_part *ret_
     struct pattern_part part = {.exact = true};
     bool fits = text[0] != '\0' && utf8_valid((const uint8_t *)text, strlen(text));
     for (const char *at = text; *at != '\0' && fits; at++) {
-        fits = part_append(&part, is_wildcard(*at) ? WILDCARD : *at);
+        fits = part_append_unquoted(&part, *at);
     }
     if (!fits) {
         enum fan_status status =
