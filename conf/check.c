@@ -116,7 +116,7 @@ static void error_at(const struct conf_decoder *decoder, const struct conf_node 
                      const char *key, const char *hint, const char *what, const char *value,
                      const char *why)
 {
-    conf_report_add(decoder->report, CONF_ERROR, place_of(section, key), hint, "%s \"%.100s\" %s",
+    conf_report_add(decoder->report, CONF_ERROR, place_of(section, key), hint, "%s \"%.100s\"%s",
                     what, value, why);
 }
 
@@ -252,7 +252,7 @@ static void check_pipeline(const struct conf_decoder *decoder, const struct sett
     if (pipeline->name != NULL) {
         check_pipeline_name(decoder, settings, node, index);
     }
-    if (pipeline->source != NULL) {
+    if (pipeline->source != NULL && settings->sources.count > 0) {
         check_source_reference(decoder, settings, node, pipeline);
     }
     const struct conf_node *tables = conf_node_child(node, "tables");

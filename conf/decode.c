@@ -174,6 +174,13 @@ static bool require_kind(const struct conf_decoder *decoder, const struct conf_n
     if (node->kind == kind) {
         return true;
     }
+    if (conf_node_is_null(node)) {
+        conf_report_add(decoder->report, CONF_ERROR,
+                        node->key_place.file != NULL ? &node->key_place : &node->place,
+                        "write what belongs to it below it, indented, or remove the key",
+                        "\"%s\" has no value", option->key);
+        return false;
+    }
     const char *hint = kind == CONF_NODE_MAP ? "write its keys below it, indented, as `key: value`"
                                              : "write its items below it, each after a `- `";
     conf_report_add(decoder->report, CONF_ERROR,

@@ -104,6 +104,11 @@ static void classify_unparsed(struct excerpt *excerpt)
     }
     excerpt->size = comment;
     bool harmless = (has_key || is_item) && !looks_secret(excerpt->text, excerpt->size);
+    bool signs_only = excerpt->size > 0;
+    for (size_t i = 0; i < excerpt->size; i++) {
+        signs_only = signs_only && strchr(" \t-:,[]{}?|>.", excerpt->text[i]) != NULL;
+    }
+    harmless = harmless || signs_only;
     size_t shown = harmless ? excerpt->size : has_key ? key_end + 1 : indent;
     for (size_t i = 0; i < excerpt->size; i++) {
         excerpt->classes[i] = i < shown ? CLASS_SHOWN : CLASS_MASKED;
@@ -135,8 +140,12 @@ static void render(const struct excerpt *excerpt, size_t mark, struct bytes *ret
                              &escaped_size); /* consumes what was measured */
             bool same =
                 escaped_size == next - i || excerpt->text[i] == '"' || excerpt->text[i] == '\\';
-            bytes_append(ret_text, !same ? "?" : excerpt->text + i,
-                         !same || excerpt->text[i] == '\t' ? 1 : next - i);
+            bool blank = excerpt->text[i] == '\t';
+            bytes_append(ret_text,
+                         blank  ? " "
+                         : same ? excerpt->text + i
+                                : "?",
+                         same ? next - i : 1);
         }
         if (mark < next && *ret_caret == UINT32_MAX) {
             *ret_caret = width;
@@ -190,6 +199,9 @@ char *conf_excerpt(const struct conf_tree *tree, const struct conf_file *file, s
         while (line_start < start && ((unsigned char)file->text[line_start] & 0xc0) == 0x80) {
             line_start++;
         }
+    }
+    if (line_end == line_start) {
+        return NULL; /* the end of the file: a mark under nothing helps nobody */
     }
     line_end = line_end - line_start > LINE_BYTES ? line_start + LINE_BYTES : line_end;
     struct excerpt excerpt = {

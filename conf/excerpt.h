@@ -10,7 +10,7 @@
 
 #include "conf/tree.h"
 
-/* Returns the masked line that holds `start` (free it), or NULL when memory is out. `ret_caret` and
+/* Returns the masked line that holds `start` (free it), or NULL where it is empty or memory is out. `ret_caret` and
  * `ret_caret_length` say, in characters, where the mark of [start, end) goes below it. */
 char *conf_excerpt(const struct conf_tree *tree, const struct conf_file *file, size_t start,
                    size_t end, uint32_t *ret_caret, uint32_t *ret_caret_length);

@@ -142,7 +142,8 @@ static void add_file(struct loading *loading, const char *path)
                         error.text);
     } else {
         bool exposed = S_ISREG(info.st_mode) && (info.st_mode & (S_IRGRP | S_IROTH)) != 0;
-        add_text(loading, path, (const char *)content.data, content.size, exposed);
+        const char *text = content.data != NULL ? (const char *)content.data : "";
+        add_text(loading, path, text, content.size, exposed);
         if (content.data != NULL) {
             explicit_bzero(content.data, content.capacity);
         }

@@ -286,10 +286,20 @@ static void destroy_diag(struct fy_diag **diag)
     }
 }
 
+static void discard_output(struct fy_diag *diag, void *user, const char *text, size_t size)
+{
+    (void)diag; /* what matters is collected and asked for */
+    (void)user;
+    (void)text;
+    (void)size;
+}
+
 static void parse_events(struct reading *reading)
 {
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
+    diag_cfg.fp = NULL; /* some of its errors bypass collecting, and would go to stderr unmasked */
+    diag_cfg.output_fn = discard_output;
     FAN_CLEANUP(destroy_diag) struct fy_diag *diag = fy_diag_create(&diag_cfg);
     if (diag == NULL) {
         fault(reading, place_at(reading->file, 0, 0), NULL, "memory is out");
