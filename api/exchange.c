@@ -61,6 +61,35 @@ static bool host_is_loopback(const char *host, uint16_t port)
     return false;
 }
 
+/* A name is a token (RFC 9110, section 5.6.2): "Content-Length " with a space is not a header that
+ * we do not know, but one that another reader may know. A NUL hides what follows it. */
+static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, const char *key,
+                                    size_t key_size, const char *value, size_t value_size)
+{
+    static const char separators[] = "\"(),/:;<=>?@[\\]{} \t";
+    bool *sound = argument;
+    (void)kind; /* only headers are asked for */
+    for (size_t i = 0; i < key_size; i++) {
+        if (key[i] <= ' ' || key[i] == 0x7f || strchr(separators, key[i]) != NULL) {
+            *sound = false;
+        }
+    }
+    if (key_size == 0 || (value != NULL && memchr(value, '\0', value_size) != NULL)) {
+        *sound = false;
+    }
+    return MHD_YES;
+}
+
+static bool check_headers(struct exchange *exchange)
+{
+    bool sound = true;
+    (void)MHD_get_connection_values_n(exchange->connection, MHD_HEADER_KIND, check_header, &sound);
+    if (!sound) {
+        answer_refusal(&exchange->answer, 400, "BAD_REQUEST", NULL, "faulty header");
+    }
+    return sound;
+}
+
 static bool check_framing(struct exchange *exchange)
 {
     struct header_count length = find_header(exchange->connection, "Content-Length");
@@ -173,7 +202,7 @@ static bool check(struct exchange *exchange, const char *url, const char *method
         answer_refusal(&exchange->answer, 505, "HTTP_VERSION", NULL, "only HTTP/1.1 is served");
         return false;
     }
-    if (!check_framing(exchange) || !check_origin(exchange, method)) {
+    if (!check_headers(exchange) || !check_framing(exchange) || !check_origin(exchange, method)) {
         return false;
     }
     exchange->route = route_find(method, url, exchange->request.name, &exchange->answer);

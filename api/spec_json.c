@@ -12,11 +12,16 @@ enum { VALUE_TEXT_MAX = 64, SPEC_DEPTH_MAX = 8 };
 
 static json_t *section_json(const struct conf_table *table, const void *section, int depth);
 
-static json_t *quantity_json(enum conf_type type, const void *field)
+/* As the file has it: `max_ms: 50` has its unit in the key. */
+static json_t *quantity_json(const struct conf_option *option, const void *field)
 {
+    if (option->type == CONF_DURATION && value_key_is_milliseconds(option->key) &&
+        *(const int64_t *)field % 1000 == 0) {
+        return json_integer(*(const int64_t *)field / 1000);
+    }
     struct bytes text;
     bytes_init(&text, VALUE_TEXT_MAX);
-    if (type == CONF_SIZE) {
+    if (option->type == CONF_SIZE) {
         value_append_size(&text, *(const uint64_t *)field);
     } else {
         value_append_duration(&text, *(const int64_t *)field);
@@ -83,7 +88,7 @@ static json_t *scalar_json(const struct conf_option *option, const void *field)
         return json_integer(*(const int64_t *)field);
     case CONF_SIZE:
     case CONF_DURATION:
-        return quantity_json(option->type, field);
+        return quantity_json(option, field);
     case CONF_TEXT:
         return json_text(*(char *const *)field);
     case CONF_SECRET:

@@ -34,12 +34,16 @@ static void report_finding(void *context, const struct source_finding *finding)
         (void)json_array_append_new(findings->list, item); /* missing when memory is out */
         return;
     }
-    (void)printf("%s: %s: %s%s%s%s\n", findings->source, severity, finding->text,
-                 finding->code[0] == '\0' ? "" : " [", finding->code,
-                 finding->code[0] == '\0' ? "" : "]"); /* main() asks ferror() */
-    if (finding->hint[0] != '\0') {
-        (void)printf("  hint: %s\n", finding->hint);
+    (void)printf("%s: %s: ", findings->source, severity); /* main() asks ferror() */
+    output_text(stdout, finding->text);
+    if (finding->code[0] != '\0') {
+        (void)printf(" [%s]", finding->code);
     }
+    if (finding->hint[0] != '\0') {
+        (void)fputs("\n  hint: ", stdout);
+        output_text(stdout, finding->hint);
+    }
+    (void)fputc('\n', stdout);
 }
 
 /* The failure itself, when no finding has said it: the server does not answer, say. */

@@ -47,7 +47,9 @@ bool conf_arguments_load(const struct arguments *arguments, struct settings *ret
 {
     struct conf_report report = {0};
     enum fan_status status = conf_arguments_read(arguments, ret_settings, &report);
-    conf_arguments_print(&report);
+    if (status != FAN_OK) {
+        conf_arguments_print(&report);
+    }
     conf_report_release(&report);
     return status == FAN_OK;
 }

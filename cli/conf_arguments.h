@@ -13,8 +13,9 @@
 /* --conf, else $PGFAN_CONF, else /etc/pgfan/pgfan.yaml. Borrowed. */
 const char *conf_arguments_path(const struct arguments *arguments);
 
-/* Loads the conf and prints its faults and warnings to stderr. On false EXIT_CONF is the status to
- * leave with, and nothing is to be released; else settings_release() frees the result. */
+/* Loads the conf. On false its faults and warnings stand on stderr, EXIT_CONF is the status to
+ * leave with, and nothing is to be released; else settings_release() frees the result. Warnings
+ * alone are the business of `pgfan check` and `pgfan run`. */
 bool conf_arguments_load(const struct arguments *arguments, struct settings *ret_settings);
 
 /* The same in two steps, for who shows the report otherwise. */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "cli/output.h"
 #include "engine/engine.h"
 
 const struct exit_meaning exit_meanings[] = {
@@ -18,10 +19,13 @@ const struct exit_meaning exit_meanings[] = {
 
 int failure_print(const struct fan_error *error, int exit_status)
 {
-    (void)fprintf(stderr, "pgfan: %s\n", error->text); /* there is no other place to say it */
+    (void)fputs("pgfan: ", stderr); /* there is no other place to say it */
+    output_text(stderr, error->text);
     if (error->hint[0] != '\0') {
-        (void)fprintf(stderr, "  hint: %s\n", error->hint);
+        (void)fputs("\n  hint: ", stderr);
+        output_text(stderr, error->hint);
     }
+    (void)fputc('\n', stderr);
     return exit_status;
 }
 

@@ -35,24 +35,48 @@ void table_release(struct table *table)
     *table = (struct table){0};
 }
 
-/* Copies what a terminal may show: control characters become '?', as do bytes outside UTF-8. */
+/* The length of the next code point, and whether a terminal may be shown it: control characters
+ * (C0, DEL, C1) and bytes outside UTF-8 may not. */
+static size_t next_character(const char *text, bool *ret_printable)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t sequence = utf8_sequence(bytes, strnlen(text, 4));
+    *ret_printable = sequence > 0 && bytes[0] >= 0x20 && bytes[0] != 0x7f &&
+                     !(bytes[0] == 0xc2 && bytes[1] < 0xa0);
+    return sequence == 0 ? 1 : sequence;
+}
+
 static void copy_printable(char *cell, const char *text)
 {
     size_t at = 0;
     while (*text != '\0') {
-        const uint8_t *bytes = (const uint8_t *)text;
-        size_t sequence = utf8_sequence(bytes, strnlen(text, 4));
-        bool control = bytes[0] < 0x20 || bytes[0] == 0x7f ||
-                       (sequence == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0);
-        size_t size = control || sequence == 0 ? 1 : sequence;
-        if (at + size >= TABLE_CELL_MAX) {
+        bool printable = false;
+        size_t size = next_character(text, &printable);
+        size_t shown = printable ? size : 1;
+        if (at + shown >= TABLE_CELL_MAX) {
             break;
         }
-        memcpy(cell + at, control || sequence == 0 ? "?" : text, size);
-        at += size;
-        text += control && sequence == 2 ? 2 : size;
+        memcpy(cell + at, printable ? text : "?", shown);
+        at += shown;
+        text += size;
     }
     cell[at] = '\0';
+}
+
+void output_text(FILE *file, const char *text)
+{
+    while (*text != '\0') {
+        bool printable = false;
+        size_t size = next_character(text, &printable);
+        if (*text == '\n') {
+            (void)fputs("\n    ", file);
+        } else if (*text == '\t') {
+            (void)fputc(' ', file);
+        } else {
+            (void)fwrite(printable ? text : "?", 1, printable ? size : 1, file);
+        }
+        text += size;
+    }
 }
 
 void table_add_coloured(struct table *table, const char *text, enum output_colour colour)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Prints with two spaces of indentation and a newline; takes the value. Returns an exit status. */
 int output_json(json_t *value);
@@ -50,6 +51,10 @@ void table_add_size(struct table *table, int64_t size_bytes);
 void table_add_seconds(struct table *table, double seconds);
 
 void table_print(const struct table *table);
+
+/* Prints a text that others wrote (a server's error, a name): control characters become '?', a
+ * newline is kept and the next line indented. */
+void output_text(FILE *file, const char *text);
 
 /* Whether standard output takes colours. */
 bool output_colours(void);

@@ -221,7 +221,11 @@ static int run_run(const struct command *command, const struct arguments *argume
 {
     refuse_dumps(arguments);
     struct settings settings = {0};
-    if (!conf_arguments_load(arguments, &settings)) {
+    struct conf_report report = {0};
+    enum fan_status loaded = conf_arguments_read(arguments, &settings, &report);
+    conf_arguments_print(&report);
+    conf_report_release(&report);
+    if (loaded != FAN_OK) {
         return EXIT_CONF;
     }
     struct fan_error error = {0};

@@ -103,7 +103,9 @@ static int run_list(const struct command *command, const struct arguments *argum
         int printed = output_json(json_pack("{s:o}", "slots", list));
         status = status == EXIT_FINE ? printed : status;
     } else {
-        table_print(&table);
+        if (status == EXIT_FINE || table.cells_count > 0) {
+            table_print(&table);
+        }
         json_decref(list);
     }
     table_release(&table);

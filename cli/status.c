@@ -11,13 +11,13 @@
 #include "conf/option.h"
 #include "engine/engine.h"
 
-static const char *const source_headings[] = {"SOURCE", "STATE",    "CONFIRMED", "LAG",
-                                              "LAG",    "RETAINED", "CHANGES",   "RECONNECTS"};
+static const char *const source_headings[] = {"SOURCE",   "STATE",    "CONFIRMED", "LAG BYTES",
+                                              "LAG TIME", "RETAINED", "CHANGES",   "RECONNECTS"};
 static const bool source_right[] = {false, false, false, true, true, true, true, true};
 
-static const char *const pipeline_headings[] = {"PIPELINE",  "STATE", "BUFFER",   "READ",
-                                                "DELIVERED", "GAP",   "FILTERED", "PENDING",
-                                                "LAG",       "LAG",   "RETRIES"};
+static const char *const pipeline_headings[] = {"PIPELINE",  "STATE",    "BUFFER",   "READ",
+                                                "DELIVERED", "GAP",      "FILTERED", "PENDING",
+                                                "LAG BYTES", "LAG TIME", "RETRIES"};
 static const bool pipeline_right[] = {false, false, true, true, true, true,
                                       true,  true,  true, true, true};
 
@@ -124,12 +124,16 @@ static void print_pipelines(const json_t *pipelines)
 
 static void print_reason(const char *what, const char *name, const char *reason, const char *hint)
 {
-    if (reason[0] != '\0') {
-        (void)printf("%s %s: %s\n", what, name, reason); /* main() asks ferror() */
+    if (reason[0] == '\0') {
+        return;
     }
-    if (reason[0] != '\0' && hint[0] != '\0') {
-        (void)printf("  hint: %s\n", hint);
+    (void)printf("%s %s: ", what, name); /* main() asks ferror() */
+    output_text(stdout, reason);
+    if (hint[0] != '\0') {
+        (void)fputs("\n  hint: ", stdout);
+        output_text(stdout, hint);
     }
+    (void)fputc('\n', stdout);
 }
 
 /* Reasons are too long for a column. */

@@ -21,10 +21,10 @@ static void report_error(void *context, const struct source_finding *finding)
     size_t *errors = context;
     if (finding->severity == FINDING_ERROR) {
         (*errors)++;
-        (void)fprintf(stderr, "pgfan: %s\n", finding->text); /* there is no other place */
-        if (finding->hint[0] != '\0') {
-            (void)fprintf(stderr, "  hint: %s\n", finding->hint);
-        }
+        struct fan_error error = {0};
+        memcpy(error.text, finding->text, sizeof(error.text));
+        memcpy(error.hint, finding->hint, sizeof(error.hint));
+        (void)failure_print(&error, EXIT_SOURCE); /* the caller counts */
     }
 }
 

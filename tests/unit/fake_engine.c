@@ -122,8 +122,7 @@ int engine_ended_fd(const struct engine *engine)
     return -1;
 }
 
-bool engine_ended(struct engine *engine, enum engine_exit *ret_exit,
-                  struct fan_error *ret_why)
+bool engine_ended(struct engine *engine, enum engine_exit *ret_exit, struct fan_error *ret_why)
 {
     (void)engine;
     (void)ret_exit;

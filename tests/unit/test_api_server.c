@@ -436,6 +436,10 @@ START_TEST(api_malformed_requests_are_refused)
         {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
          413},
         {"POST /log-level HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", 413},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n"
+         "Content-Length: 0\r\n\r\n",
+         400},
+        {"POST /log-level HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 400},
         {"GET /healthz HTTP/1.0\r\nHost: a\r\n\r\n", 505},
         {"GET /healthz HTTP/1.1\r\n\r\n", 400},
         {"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400},
