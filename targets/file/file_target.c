@@ -143,7 +143,15 @@ static void seal_advance(struct file_target *file)
         }
         return;
     }
-    if (position_compare(file->stored, file->mark.position) < 0 || file->now_us < file->retry_us) {
+    if (position_compare(file->stored, file->mark.position) < 0) {
+        if (file->accepted_bytes == file->started_bytes && !file->seal_posted) {
+            /* It may have been stored while the target was stopped, and then nobody told. */
+            file->seal_posted = true;
+            file_post_settled(file, &file->mark);
+        }
+        return;
+    }
+    if (file->now_us < file->retry_us) {
         return;
     }
     lock_take(file);
@@ -475,6 +483,8 @@ static enum fan_status file_start(struct target *target, const struct target_che
         file->stored = mark.position;
     }
     file->started = true;
+    file->started_bytes = file->accepted_bytes;
+    file->seal_posted = false;
     file->mark = mark;
     file->finding = FILE_FOUND_SAME;
     file->start_segment = ours && mark.segment == checkpoint_mark.segment ? 0 : mark.segment;

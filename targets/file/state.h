@@ -57,6 +57,8 @@ struct file_target {
     int64_t retain_us;          /* the next regular retention */
     bool trim_pending;          /* bytes of a failed write stand behind the mark */
     bool seal_moved;
+    uint64_t started_bytes; /* accepted_bytes at the last start() */
+    bool seal_posted;       /* the end of the segment was posted once more, see seal_advance() */
     struct fan_error seal_error; /* of the last rotation; status FAN_OK: none */
 
     pthread_mutex_t lock; /* guards everything below */

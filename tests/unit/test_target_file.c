@@ -658,6 +658,58 @@ START_TEST(file_rotation_waits_until_its_end_is_stored)
 }
 END_TEST
 
+START_TEST(file_rotation_goes_on_when_its_end_was_stored_while_stopped)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.rotate_bytes = LINE_SIZE;
+    rig_start(&rig);
+    rig.holds_store = true;
+    rig_deliver(&rig, 1);
+    rig_settle(&rig);
+    rig.target->type->stop(rig.target);
+    rig.stored = rig.sink.settled; /* and nobody tells the target */
+    rig.has_stored = true;
+    rig.sink.settled_count = 0;
+    rig.holds_store = false;
+    rig_start(&rig);
+    rig_deliver(&rig, 1);
+    rig_settle(&rig);
+    uint64_t closed = 0;
+    ck_assert_uint_eq(check_segments(&closed), 3);
+    ck_assert_uint_eq(closed, 1);
+    rig_kill(&rig);
+}
+END_TEST
+
+START_TEST(file_rotation_never_writes_over_a_closed_segment)
+{
+    struct rig rig;
+    struct fan_error error = {0};
+    char name[PATH_MAX];
+    rig_init(&rig);
+    rig.options.rotate_bytes = LINE_SIZE;
+    rig_start(&rig);
+    rig_deliver(&rig, 1);
+    rig_settle(&rig);
+    closed_path(1, name);
+    file_write(name, "precious\n");
+    unsigned posts = sink_posts(&rig.sink);
+    ck_assert_int_eq(rig_try(&rig, 1, LINE_SIZE, &error), FAN_AGAIN);
+    ck_assert(sink_wait(&rig.sink, posts, WAIT_SECONDS * 1000));
+    ck_assert_int_eq(rig_try(&rig, 1, LINE_SIZE, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "FILE_EXISTS");
+    ck_assert_int_eq(file_size(name), 9);
+    ck_assert_int_eq(unlink(name), 0);
+    rig.now_us += 2 * SECOND_US; /* it tries again by itself */
+    rig_deliver(&rig, 1);
+    rig_settle(&rig);
+    uint64_t closed = 0;
+    ck_assert_uint_eq(check_segments(&closed), 3);
+    rig_kill(&rig);
+}
+END_TEST
+
 START_TEST(file_rotation_by_time_needs_an_event)
 {
     struct rig rig;
@@ -1231,6 +1283,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, file_with_another_path_goes_on_at_its_checkpoint);
     tcase_add_test(tests, file_rotation_closes_segments_with_their_sums);
     tcase_add_test(tests, file_rotation_waits_until_its_end_is_stored);
+    tcase_add_test(tests, file_rotation_goes_on_when_its_end_was_stored_while_stopped);
+    tcase_add_test(tests, file_rotation_never_writes_over_a_closed_segment);
     tcase_add_test(tests, file_rotation_by_time_needs_an_event);
     tcase_add_test(tests, file_killed_between_the_steps_of_a_rotation_goes_on);
     tcase_add_test(tests, file_with_segments_ahead_of_its_checkpoint_is_refused);
