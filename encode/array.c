@@ -9,7 +9,10 @@
 #include "encode/json.h"
 #include "encode/value.h"
 
-enum { DIMENSIONS_MAX = 6 }; /* PostgreSQL's MAXDIM */
+enum {
+    DIMENSIONS_MAX = 6, /* PostgreSQL's MAXDIM */
+    SCRATCH_KEPT_MAX = 1024 * 1024,
+};
 
 struct array {
     struct value_writer *writer;
@@ -135,7 +138,11 @@ bool array_write(struct value_writer *writer, const struct type_info *type, cons
     bool refused = writer->refused;
     struct array array = {
         .writer = writer, .type = type, .at = text, .end = text + size, .out = out};
-    if (array_run(&array)) {
+    bool ok = array_run(&array);
+    if (writer->scratch.capacity > SCRATCH_KEPT_MAX) {
+        bytes_release(&writer->scratch);
+    }
+    if (ok) {
         return true;
     }
     writer->refused = refused;

@@ -260,6 +260,28 @@ bool json_number_valid(const char *text, size_t size)
     return skip_number((const uint8_t *)text, end) == end;
 }
 
+bool json_write_number(struct bytes *out, const char *text, size_t size)
+{
+    uint8_t *at = json_room(out, size + 1);
+    if (at == NULL) {
+        return true; /* the buffer has failed, which the caller finds there */
+    }
+    /* Nearly all are a few digits without a sign: copied while they are looked at. */
+    size_t digits = 0;
+    while (digits < size && is_digit((uint8_t)text[digits])) {
+        at[digits] = (uint8_t)text[digits];
+        digits++;
+    }
+    if (digits < size || digits == 0 || (text[0] == '0' && size > 1)) {
+        if (!json_number_valid(text, size)) {
+            return false;
+        }
+        memcpy(at, text, size);
+    }
+    json_done(out, at + size);
+    return true;
+}
+
 static inline uint8_t *digits_pair(uint8_t *at, unsigned pair)
 {
     at[0] = (uint8_t)('0' + pair / 10);
@@ -285,13 +307,28 @@ uint8_t *json_write_u64(uint8_t *at, uint64_t number)
     return at + size;
 }
 
-uint8_t *json_write_hex(uint8_t *at, uint64_t number, unsigned width)
+/*
+ * Eight digits at once: spreads the nibbles over the bytes of a word, and lifts those above 9 by
+ * the distance from '9' + 1 to 'a'.
+ */
+static uint8_t *write_hex8(uint8_t *at, uint32_t number)
 {
-    unsigned needed = number == 0 ? 1 : (unsigned)(67 - __builtin_clzll(number)) / 4;
-    width = needed > width ? needed : width;
-    for (unsigned i = width; i > 0; i--) {
-        at[i - 1] = (uint8_t)hex_digits[number & 15];
-        number >>= 4;
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t word = number;
+    word = (word << 16 | word) & 0x0000ffff0000ffffu;
+    word = (word << 8 | word) & 0x00ff00ff00ff00ffu;
+    word = (word << 4 | word) & 0x0f0f0f0f0f0f0f0fu;
+    uint64_t letters = (word + ones * 6) >> 4 & ones;
+    word += ones * '0' + letters * ('a' - '9' - 1);
+    word = __builtin_bswap64(word);
+    memcpy(at, &word, sizeof(word));
+    return at + sizeof(word);
+}
+
+uint8_t *json_write_hex(uint8_t *at, uint64_t number)
+{
+    if (number >> 32 != 0) {
+        at = write_hex8(at, (uint32_t)(number >> 32));
     }
-    return at + width;
+    return write_hex8(at, (uint32_t)number);
 }

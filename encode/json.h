@@ -43,6 +43,19 @@ static inline uint8_t *json_write_raw(uint8_t *at, const void *text, size_t size
     return at + size;
 }
 
+/*
+ * Copies a text behind which 16 bytes may be read, to room for 16 more: in whole blocks, because
+ * a call of memcpy() costs more than most names are long. Returns the end.
+ */
+static inline uint8_t *json_write_padded(uint8_t *at, const void *text, size_t size)
+{
+    const uint8_t *from = text;
+    for (size_t copied = 0; copied < size; copied += 16) {
+        memcpy(at + copied, from + copied, 16);
+    }
+    return at + size;
+}
+
 #define JSON_WRITE_LITERAL(at, literal) json_write_raw((at), (literal), sizeof(literal) - 1)
 
 /* The text with quotes; what JSON cannot hold is escaped, what is not UTF-8 becomes U+FFFD. */
@@ -50,6 +63,9 @@ void json_write_string(struct bytes *out, const char *text, size_t size);
 
 /* The same without the quotes, for a string that is put together of pieces. */
 void json_write_escaped(struct bytes *out, const char *text, size_t size);
+
+/* Appends the text if it is a JSON number as it stands; otherwise returns false. */
+bool json_write_number(struct bytes *out, const char *text, size_t size);
 
 /* Whether the text as it stands is a JSON number (RFC 8259, section 6). */
 bool json_number_valid(const char *text, size_t size);
@@ -70,7 +86,7 @@ bool json_write_base64_hex(struct bytes *out, const char *digits, size_t size);
 /* Decimal digits; at most 20 bytes. Returns the end. */
 uint8_t *json_write_u64(uint8_t *at, uint64_t number);
 
-/* At least `width` lower-case hexadecimal digits; at most 16 bytes. Returns the end. */
-uint8_t *json_write_hex(uint8_t *at, uint64_t number, unsigned width);
+/* At least 8 lower-case hexadecimal digits, or 16 beyond 32 bits. Returns the end. */
+uint8_t *json_write_hex(uint8_t *at, uint64_t number);
 
 #endif

@@ -99,6 +99,7 @@ static enum fan_status native_create(const struct encode_settings *settings,
     BYTES_APPEND_LITERAL(&native->source, "\",\"source\":");
     json_write_string(&native->source, context->source, strlen(context->source));
     bytes_append_char(&native->source, '}');
+    (void)bytes_reserve(&native->source, 16); /* as in tail_prepare(); shows in bytes_ok() */
     if (!bytes_ok(&native->id_prefix) || !bytes_ok(&native->source)) {
         native_destroy(&native->base);
         return fan_fail(reterr, FAN_FATAL,
@@ -162,8 +163,12 @@ static void tail_prepare(struct native *native, const struct change *change)
     BYTES_APPEND_LITERAL(origin, ",\"id\":\"");
     bytes_append(origin, native->id_prefix.data, native->id_prefix.size);
     uint64_t lsn = change->position.commit_lsn.value;
-    bytes_append(origin, number, (size_t)(json_write_hex(number, lsn, 16) - number));
+    (void)json_write_hex(json_write_hex(number, lsn >> 32), (uint32_t)lsn); /* always 16 digits */
+    bytes_append(origin, number, 16);
     bytes_append_char(origin, '-');
+    /* Room for json_write_padded(), which reads behind the end. */
+    (void)bytes_reserve(position, 16); /* a failure shows in bytes_ok() */
+    (void)bytes_reserve(origin, 16);   /* as above */
 
     native->cached_lsn = change->position.commit_lsn;
     native->cached_time_us = change->commit_time_us;
@@ -173,7 +178,7 @@ static void tail_prepare(struct native *native, const struct change *change)
 
 static uint8_t *write_kept(uint8_t *at, const struct bytes *kept)
 {
-    return json_write_raw(at, kept->data, kept->size);
+    return json_write_padded(at, kept->data, kept->size);
 }
 
 static void write_tail(struct native *native, const struct change *change, struct bytes *out)
@@ -199,7 +204,7 @@ static void write_tail(struct native *native, const struct change *change, struc
     if (message) {
         *at++ = 'm';
     } else {
-        at = json_write_hex(at, (uint64_t)change->position.seq, 8);
+        at = json_write_hex(at, (uint64_t)change->position.seq);
     }
     if (change->op == CHANGE_GAP) {
         at = JSON_WRITE_LITERAL(at, "-g");
@@ -231,14 +236,14 @@ static inline bool pair_next(struct row_pair *pair, const struct relation_column
 static void write_column(struct native *native, const struct relation_column *column,
                          const struct row_value *value, bool first, struct bytes *out)
 {
-    uint8_t *at = json_room(out, column->json_name_size + 1);
+    uint8_t *at = json_room(out, column->json_name_size + 1 + RELATION_JSON_PAD);
     if (at == NULL) {
         return;
     }
     if (!first) {
         *at++ = ',';
     }
-    json_done(out, json_write_raw(at, column->json_name, column->json_name_size));
+    json_done(out, json_write_padded(at, column->json_name, column->json_name_size));
     value_write(&native->values, &column->type, value, out);
 }
 
@@ -299,14 +304,14 @@ static void write_unchanged(struct row_pair pair, struct bytes *out)
 static void write_head(const struct change *change, struct bytes *out)
 {
     const struct relation *relation = change->relation;
-    uint8_t *at = json_room(out, relation->json_table_size + 32);
+    uint8_t *at = json_room(out, relation->json_table_size + 32 + RELATION_JSON_PAD);
     if (at == NULL) {
         return;
     }
     at = JSON_WRITE_LITERAL(at, "{\"op\":\"");
     *at++ = change->op;
     at = JSON_WRITE_LITERAL(at, "\",\"table\":");
-    at = json_write_raw(at, relation->json_table, relation->json_table_size);
+    at = json_write_padded(at, relation->json_table, relation->json_table_size);
     json_done(out, JSON_WRITE_LITERAL(at, ",\"key\":"));
 }
 

@@ -18,9 +18,7 @@ void value_writer_release(struct value_writer *writer)
 
 static void write_number(const char *text, size_t size, struct bytes *out)
 {
-    if (json_number_valid(text, size)) {
-        bytes_append(out, text, size);
-    } else {
+    if (!json_write_number(out, text, size)) {
         json_write_string(out, text, size);
     }
 }
@@ -35,8 +33,11 @@ static bool is_special(const char *text, size_t size)
 static void write_float(struct value_writer *writer, const char *text, size_t size,
                         struct bytes *out)
 {
+    if (json_write_number(out, text, size)) {
+        return;
+    }
     if (!is_special(text, size) || writer->special_values == SPECIAL_STRING) {
-        write_number(text, size, out);
+        json_write_string(out, text, size);
         return;
     }
     writer->refused = writer->refused || writer->special_values == SPECIAL_FAIL;
@@ -131,8 +132,8 @@ void value_write_scalar(struct value_writer *writer, enum type_kind kind, const 
     json_write_string(out, text, size);
 }
 
-void value_write(struct value_writer *writer, const struct type_info *type,
-                 const struct row_value *value, struct bytes *out)
+void value_write_any(struct value_writer *writer, const struct type_info *type,
+                     const struct row_value *value, struct bytes *out)
 {
     switch (value->kind) {
     case ROW_TEXT:

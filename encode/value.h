@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "encode/encoder.h"
+#include "encode/json.h"
 #include "model/row.h"
 #include "model/type.h"
 
@@ -32,8 +33,19 @@ void value_writer_init(struct value_writer *writer, const struct encode_settings
 void value_writer_release(struct value_writer *writer);
 
 /* Appends the value: null for ROW_NULL, base64 for ROW_BINARY. Not for ROW_UNCHANGED. */
-void value_write(struct value_writer *writer, const struct type_info *type,
-                 const struct row_value *value, struct bytes *out);
+void value_write_any(struct value_writer *writer, const struct type_info *type,
+                     const struct row_value *value, struct bytes *out);
+
+/* The same, with the commonest kind decided where it is called. */
+static inline void value_write(struct value_writer *writer, const struct type_info *type,
+                               const struct row_value *value, struct bytes *out)
+{
+    if (value->kind == ROW_TEXT && (type->kind == TYPE_TEXT || type->kind == TYPE_NUMERIC)) {
+        json_write_string(out, value->text, value->size);
+    } else {
+        value_write_any(writer, type, value, out);
+    }
+}
 
 /* For value.c and array.c: a text of a type that is no array. */
 void value_write_scalar(struct value_writer *writer, enum type_kind kind, const char *text,

@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 
 enum {
-    /* Two names and a dot, every byte escaped as \u00xx, quotes and colon. */
-    JSON_TEXT_MAX = 2 * RELATION_NAME_MAX * 6 + 8,
+    /* Two names and a dot, every byte escaped as \u00xx, quotes, colon and padding. */
+    JSON_TEXT_MAX = 2 * RELATION_NAME_MAX * 6 + 8 + RELATION_JSON_PAD,
 };
 
 static bool name_set(char name[RELATION_NAME_MAX], const char *text)
@@ -56,10 +56,10 @@ enum fan_status relation_create(uint32_t relid, const char *schema, const char *
 /* Hands the bytes over as owned text; false when memory is out. */
 static bool json_take(struct bytes *bytes, char **ret_text, size_t *ret_size)
 {
-    (void)bytes_text(bytes); /* only ends the text with NUL; a failure shows in bytes_ok() */
-    if (!bytes_ok(bytes)) {
+    if (!bytes_ok(bytes) || !bytes_reserve(bytes, RELATION_JSON_PAD)) {
         return false;
     }
+    memset(bytes->data + bytes->size, 0, RELATION_JSON_PAD);
     free(*ret_text);
     *ret_text = (char *)bytes->data;
     *ret_size = bytes->size;

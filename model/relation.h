@@ -23,6 +23,8 @@ enum {
     RELATION_COLUMNS_MAX = 1664, /* PostgreSQL's MaxTupleAttributeNumber; tables end at 1600 */
     RELATION_NAME_MAX = 64,      /* bytes with NUL: NAMEDATALEN as built everywhere in practice */
     RELATION_VERSIONS_MAX = 65536,
+    /* Zero bytes behind json_name and json_table, so that a writer copies whole blocks. */
+    RELATION_JSON_PAD = 16,
 };
 
 enum replica_identity {
