@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "store/connection.h"
@@ -23,6 +24,8 @@ struct statements {
 struct store {
     char data_dir[PATH_MAX];
     char path[PATH_MAX];
+    dev_t device; /* of the file that is open */
+    ino_t inode;
     sqlite3 *db;
     struct statements statements[STORE_KINDS];
     sqlite3_stmt *confirmed; /* the persisted ack of a source */
@@ -153,6 +156,11 @@ enum fan_status store_open(const char *data_dir, const struct store_options *opt
         store_close(store);
         return status;
     }
+    struct stat named;
+    if (stat(store->path, &named) == 0) {
+        store->device = named.st_dev;
+        store->inode = named.st_ino;
+    } /* else the first save finds that it is gone */
     store->needs_check = store_is_large(store, effective.quick_check_max_bytes);
     *ret_store = store;
     return FAN_OK;
@@ -489,10 +497,31 @@ static enum fan_status update_write(struct store *store, const struct store_upda
                                : store_fault(store->db, result, store->path, "save to", reterr);
 }
 
+/* A save into a file that nobody can find any more would be lost with the process. */
+static enum fan_status path_check(const struct store *store, struct fan_error *reterr)
+{
+    struct stat named;
+    if (stat(store->path, &named) == 0 && named.st_dev == store->device &&
+        named.st_ino == store->inode) {
+        return FAN_OK;
+    }
+    (void)fan_fail(reterr, FAN_FATAL,
+                   "cannot save to store \"%s\": somebody removed or replaced the file while it "
+                   "was open",
+                   store->path);
+    fan_error_annotate(reterr, "STORE_MISSING",
+                       "stop the engine and put back the file with its log \"pgfan.db-wal\"");
+    return FAN_FATAL;
+}
+
 enum fan_status store_save(struct store *store, const struct store_update *update,
                            struct fan_error *reterr)
 {
-    enum fan_status status = update_write(store, update, reterr);
+    enum fan_status status = path_check(store, reterr);
+    if (status != FAN_OK) {
+        return status;
+    }
+    status = update_write(store, update, reterr);
     if (!sqlite3_get_autocommit(store->db)) {
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL); /* the reason is reported */
     }

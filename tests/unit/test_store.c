@@ -376,6 +376,20 @@ START_TEST(store_damaged_page_is_refused_before_the_start)
 }
 END_TEST
 
+START_TEST(store_removed_while_open_takes_no_more_saves)
+{
+    struct store *store = open_ok();
+    save_confirmed(store, 1);
+    ck_assert_int_eq(unlink(db_path), 0);
+    const struct store_source source = source_make(2);
+    struct fan_error error = {0};
+    const struct store_update update = {.sources = &source, .sources_count = 1};
+    ck_assert_int_eq(store_save(store, &update, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "STORE_MISSING");
+    store_close(store);
+}
+END_TEST
+
 START_TEST(store_held_by_another_connection_asks_to_retry)
 {
     struct store *first = open_ok();
@@ -660,6 +674,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, store_empty_file_is_damage_and_not_a_new_store);
     tcase_add_test(tests, store_log_without_its_file_is_damage);
     tcase_add_test(tests, store_damaged_page_is_refused_before_the_start);
+    tcase_add_test(tests, store_removed_while_open_takes_no_more_saves);
     tcase_add_test(tests, store_held_by_another_connection_asks_to_retry);
     tcase_add_test(tests, store_lock_names_the_process_that_has_it);
     tcase_add_test(tests, store_full_file_keeps_nothing_of_the_save_and_goes_on);
