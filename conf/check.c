@@ -7,7 +7,8 @@
 #include "conf/nearest.h"
 #include "conf/value.h"
 
-enum { ADDRESS_SIZE = 4200, IDENTIFIER_MAX = 63 };
+/* Pattern rules are those of model/pattern.h, which stands beside conf; a test compares them. */
+enum { ADDRESS_SIZE = 4200, PATTERN_BYTES_MAX = 255 };
 
 static const char name_hint[] =
     "use up to 63 letters, digits, _, - and ., and start with a letter, a digit or _";
@@ -41,8 +42,8 @@ static const char *pattern_part(const char *at, const char **ret_fault)
             *ret_fault = "a quoted name is not closed";
             return NULL;
         }
-        if (at == start + 1) {
-            *ret_fault = "a name is empty";
+        if (at == start + 1 || at - start > PATTERN_BYTES_MAX) {
+            *ret_fault = at == start + 1 ? "a name is empty" : "a name is longer than 255 bytes";
             return NULL;
         }
         return at + 1;
@@ -55,8 +56,8 @@ static const char *pattern_part(const char *at, const char **ret_fault)
         *ret_fault = "a name is empty, or has a character that needs double quotes";
         return NULL;
     }
-    if (at - start > IDENTIFIER_MAX) {
-        *ret_fault = "a name is longer than the 63 bytes that PostgreSQL keeps";
+    if (at - start > PATTERN_BYTES_MAX) {
+        *ret_fault = "a name is longer than 255 bytes";
         return NULL;
     }
     return at;
@@ -138,9 +139,10 @@ static void check_patterns(const struct conf_decoder *decoder, const struct conf
     }
     for (size_t i = 0; i < pipeline->messages.count; i++) {
         const char *prefix = pipeline->messages.items[i];
-        if (prefix != NULL && prefix[0] == '\0') {
+        if (prefix != NULL && (prefix[0] == '\0' || strlen(prefix) > PATTERN_BYTES_MAX)) {
             conf_report_add(decoder->report, CONF_ERROR, place_of(node, "messages"),
-                            "write \"%\" for all messages", "a message prefix is empty");
+                            "write \"%\" for all messages", "a message prefix is %s",
+                            prefix[0] == '\0' ? "empty" : "longer than 255 bytes");
         }
     }
 }

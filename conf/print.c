@@ -37,6 +37,9 @@ static bool is_plain(const char *text)
             return false;
         }
     }
+    if (text[strspn(text, "0123456789.eE+-_xo")] == '\0') {
+        return false; /* other readers would take it for a number */
+    }
     size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                  "_./+-");
     return length > 0 && text[length] == '\0' && strchr("-.+", text[0]) == NULL;
@@ -124,7 +127,8 @@ static void print_quantity(struct printer *printer, const struct conf_option *op
         }
         value_append_duration(&text, duration_us);
     }
-    print_text(printer, bytes_text(&text));
+    const char *quote = printer->json ? "\"" : ""; /* digits and a unit are plain anywhere */
+    bytes_append_format(printer->out, "%s%s%s", quote, bytes_text(&text), quote);
     bytes_release(&text);
 }
 

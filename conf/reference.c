@@ -10,7 +10,7 @@
 static const char introduction[] =
     "# Configuration\n"
     "\n"
-    "<!-- Generated from the option tables by `pgfan internal-reference markdown`: edit conf/ "
+    "<!-- Generated from the option tables by `pgfan internal-reference conf-markdown`: edit conf/ "
     "instead. -->\n"
     "\n"
     "pgfan reads YAML: `pgfan run -c pgfan.yaml`. `pgfan check -c PATH` shows every fault of a "
@@ -164,7 +164,9 @@ static void markdown_option(struct bytes *out, const struct conf_option *option)
     }
     BYTES_APPEND_LITERAL(out, " | ");
     append_cell(out, option->help != NULL ? option->help : "");
-    if (option->example != NULL && option->type != CONF_BOOL) {
+    bool tells = option->example != NULL && (option->value_default == NULL ||
+                                             strcmp(option->example, option->value_default) != 0);
+    if (tells && option->type != CONF_BOOL) {
         BYTES_APPEND_LITERAL(out, " Example: `");
         append_cell(out, option->example);
         BYTES_APPEND_LITERAL(out, "`");

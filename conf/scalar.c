@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/secret.h"
+#include "base/utf8.h"
 #include "conf/dsn.h"
 #include "conf/nearest.h"
 #include "conf/value.h"
@@ -82,6 +83,15 @@ static bool open_scalar(const struct conf_decoder *decoder, struct conf_node *no
     }
     ret_scalar->size = ret_scalar->expansion.text.size;
     ret_scalar->text = expansion_text(&ret_scalar->expansion);
+    /* A secret goes to its library as it is: its encoding is the server's business. */
+    if (option->type != CONF_SECRET &&
+        !utf8_valid((const uint8_t *)ret_scalar->text, ret_scalar->size)) {
+        fault(decoder, ret_scalar, "save it as UTF-8",
+              "\"%s\": what \"%.*s\" stands for is not valid UTF-8", option->key, SHOWN_VALUE_MAX,
+              node->text);
+        expansion_release(&ret_scalar->expansion);
+        return false;
+    }
     return true;
 }
 

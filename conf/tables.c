@@ -304,8 +304,9 @@ static const struct conf_option pipeline_options[] = {
      .type = CONF_TEXT_LIST,
      .offset = offsetof(struct settings_pipeline, tables),
      .maximum = 10000,
-     .help = "Tables or patterns: `public.orders`, `public.order_%`, `shop.*`, `%.audit`; a name "
-             "without a schema is looked for in every schema. `%` and `*` stand for any text.",
+     .help = "Tables or patterns: `public.orders`, `public.order_%`, `shop.*`, `%.audit`, `*` for "
+             "all; a name without a schema is one of the schema public. `%` and `*` stand for any "
+             "text; double quotes keep capitals and dots: `'\"My Schema\".\"t.x\"'`.",
      .example = "[public.orders, \"public.order_%\"]"},
     {.key = "messages",
      .type = CONF_TEXT_LIST,

@@ -343,6 +343,17 @@ START_TEST(load_reference_that_fails_is_named)
 }
 END_TEST
 
+START_TEST(load_value_that_is_not_utf8_is_refused_unless_secret)
+{
+    const char *const environment[] = {"BROKEN=\xff", NULL};
+    write_file("pgfan.yaml", 0644, WITH_DSN("'${env:BROKEN}'"));
+    ck_assert_int_eq(load("pgfan.yaml", environment, NULL, 0), FAN_OK);
+    const char *const sets[] = {"data_dir=${env:BROKEN}"};
+    ck_assert_int_eq(load("pgfan.yaml", environment, sets, 1), FAN_FATAL);
+    ck_assert(said("\"data_dir\": what \"${env:BROKEN}\" stands for is not valid UTF-8"));
+}
+END_TEST
+
 START_TEST(load_secret_file_that_others_can_read_is_refused)
 {
     static const mode_t modes[] = {0644, 0640, 0604, 0660, 0700, 0610};
@@ -534,6 +545,7 @@ int main(void)
     tcase_add_test(tcase, load_references_are_expanded_in_values);
     tcase_add_loop_test(tcase, load_reference_that_fails_is_named, 0,
                         (int)CONF_COUNT(bad_references));
+    tcase_add_test(tcase, load_value_that_is_not_utf8_is_refused_unless_secret);
     tcase_add_test(tcase, load_secret_file_that_others_can_read_is_refused);
     tcase_add_test(tcase, load_secret_file_over_the_limit_is_refused);
     tcase_add_test(tcase, load_inline_secret_warns_or_is_refused);

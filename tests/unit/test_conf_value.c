@@ -14,6 +14,7 @@
 #include "conf/nearest.h"
 #include "conf/option.h"
 #include "conf/value.h"
+#include "model/pattern.h"
 
 static const struct {
     const char *text;
@@ -241,9 +242,23 @@ START_TEST(check_names_and_patterns_follow_their_rules)
                                                "a,b", "\"a", "\"\"", "a\"b\"", "\"a\"b"};
     for (size_t i = 0; i < CONF_COUNT(patterns); i++) {
         ck_assert_msg(conf_table_pattern_fault(patterns[i]) == NULL, "%s", patterns[i]);
+        struct pattern pattern;
+        ck_assert_int_eq(pattern_parse(patterns[i], &pattern, NULL), FAN_OK);
     }
     for (size_t i = 0; i < CONF_COUNT(bad_patterns); i++) {
         ck_assert_msg(conf_table_pattern_fault(bad_patterns[i]) != NULL, "%s", bad_patterns[i]);
+    }
+    /* What conf lets through, model/pattern.h must read: every text of up to five such bytes. */
+    static const char alphabet[] = "a.\"% ,A";
+    for (unsigned code = 0; code < 8 * 8 * 8 * 8 * 8; code++) {
+        char text[6] = "";
+        for (unsigned i = 0, rest = code; i < 5; i++, rest /= 8) {
+            text[i] = alphabet[rest % 8];
+        }
+        struct pattern pattern;
+        ck_assert_msg(conf_table_pattern_fault(text) != NULL ||
+                          pattern_parse(text, &pattern, NULL) == FAN_OK,
+                      "%s", text);
     }
     ck_assert_ptr_null(conf_listen_fault("127.0.0.1:7432"));
     ck_assert_ptr_null(conf_listen_fault("[::1]:1"));
