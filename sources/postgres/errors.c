@@ -31,6 +31,9 @@ static const struct rule rules[] = {
 
 enum error_class errors_classify(const struct link_failure *failure, bool streaming)
 {
+    if (strcmp(failure->error.code, "SLOT_ACTIVE") == 0) {
+        return ERROR_ACTIVE; /* seen in the view of slots, before the server could refuse */
+    }
     if (failure->sqlstate[0] == '\0' || failure->error.code[0] != '\0') {
         return failure->error.status == FAN_FATAL ? ERROR_PERMANENT : ERROR_TRANSIENT;
     }

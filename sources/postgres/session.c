@@ -134,9 +134,9 @@ static void log_finding(void *context, const struct source_finding *finding)
 {
     const struct session *self = context;
     if (finding->severity != FINDING_OK && !self->warned) {
-        log_write(finding->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, finding->text,
+        log_write(finding->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, "check of the primary",
                   LOG_TEXT("source", self->name), LOG_TEXT("code", finding->code),
-                  LOG_TEXT("hint", finding->hint));
+                  LOG_TEXT("finding", finding->text), LOG_TEXT("hint", finding->hint));
     }
 }
 

@@ -162,8 +162,8 @@ void core_fail(struct pg_source *self, struct link_failure *failure)
     if (streaming && self->now_us - self->session_us >= HEALTHY_US) {
         backoff_reset(&self->backoff);
     }
-    errors_annotate(failure, self->slot, self->publication);
     enum error_class class = errors_classify(failure, streaming);
+    errors_annotate(failure, self->slot, self->publication);
     end_session(self);
     set_reason(self, &failure->error);
     if (class != ERROR_ACTIVE) {
@@ -355,7 +355,7 @@ static void on_sampled(struct pg_source *self, const struct link_sample *sample)
                        sample->wal_status); /* same sizes */
         bool healthy = strcmp(sample->wal_status, "reserved") == 0 ||
                        strcmp(sample->wal_status, "extended") == 0;
-        log_write(healthy ? LOG_INFO : LOG_WARN, "slot's WAL status changed",
+        log_write(healthy ? LOG_DEBUG : LOG_WARN, "slot's WAL status changed",
                   LOG_TEXT("source", self->name), LOG_TEXT("wal_status", sample->wal_status));
     }
 }
