@@ -65,7 +65,9 @@ enum fan_status connection_quick_check(sqlite3 *db, const char *path, struct fan
         (void)snprintf(finding, sizeof(finding), "%s",
                        (const char *)sqlite3_column_text(statement, 0)); /* may be cut */
         for (char *at = finding; *at != '\0'; at++) {
-            *at = *at == '\n' ? ' ' : *at;
+            if (*at == '\n') {
+                *at = ' ';
+            }
         }
         result = SQLITE_OK;
     }

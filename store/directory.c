@@ -110,6 +110,14 @@ static enum fan_status lock_refused(const char *data_dir, int descriptor, int re
     return FAN_FATAL;
 }
 
+/* Hands a descriptor on, so that the end of its scope does not close it. */
+static int descriptor_steal(int *descriptor)
+{
+    int stolen = *descriptor;
+    *descriptor = -1;
+    return stolen;
+}
+
 enum fan_status store_lock(const char *data_dir, bool create, int *ret_descriptor,
                            struct fan_error *reterr)
 {
@@ -137,8 +145,7 @@ enum fan_status store_lock(const char *data_dir, bool create, int *ret_descripto
     /* The pid only helps people; the lock itself is what counts, on a full disk too. */
     (void)!ftruncate(descriptor, 0);
     (void)!pwrite(descriptor, text, (size_t)size, 0);
-    *ret_descriptor = descriptor;
-    descriptor = -1;
+    *ret_descriptor = descriptor_steal(&descriptor);
     return FAN_OK;
 }
 

@@ -92,6 +92,7 @@ enum fan_status place_closed_newest(const struct file_place *place, uint64_t *re
     }
     uint64_t newest = 0;
     const struct dirent *entry;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this function's own */
     while ((entry = readdir(directory)) != NULL) {
         uint64_t segment = 0;
         if (place_closed_parse(place, entry->d_name, &segment) && segment > newest) {
@@ -187,8 +188,7 @@ enum fan_status place_open(const struct file_place *place, bool create, int *ret
     }
     enum fan_status status = descriptor_check(place, descriptor, ret_size, reterr);
     if (status == FAN_OK) {
-        *ret_descriptor = descriptor;
-        descriptor = -1;
+        *ret_descriptor = place_steal(&descriptor);
     }
     return status;
 }

@@ -67,4 +67,12 @@ enum fan_status place_open(const struct file_place *place, bool create, int *ret
 enum fan_status place_write_small(const struct file_place *place, const char *path,
                                   const char *text, struct fan_error *reterr);
 
+/* Hands a descriptor on, so that the end of its scope does not close it. */
+static inline int place_steal(int *descriptor)
+{
+    int stolen = *descriptor;
+    *descriptor = -1;
+    return stolen;
+}
+
 #endif

@@ -64,6 +64,7 @@ static void list_read(struct closed_list *list, const struct file_place *place)
         return; /* the writer will find out, and says so */
     }
     const struct dirent *entry;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this function's own */
     while ((entry = readdir(directory)) != NULL) {
         uint64_t segment = 0;
         if (place_closed_parse(place, entry->d_name, &segment)) {

@@ -121,8 +121,7 @@ enum fan_status segment_begin(const struct file_place *place, uint64_t segment, 
                                    .base = size,
                                    .offset = size,
                                    .position = position};
-    *ret_descriptor = descriptor;
-    descriptor = -1;
+    *ret_descriptor = place_steal(&descriptor);
     return FAN_OK;
 }
 
@@ -160,8 +159,7 @@ static enum fan_status segment_reopen(const struct file_place *place, const stru
     /* An empty segment may have been made here, and its name must outlive a power cut. */
     status = mark->offset == 0 ? fs_sync_directory(place->directory, reterr) : FAN_OK;
     if (status == FAN_OK) {
-        *ret_descriptor = descriptor;
-        descriptor = -1;
+        *ret_descriptor = place_steal(&descriptor);
     }
     return status;
 }
