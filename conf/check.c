@@ -412,6 +412,11 @@ static void name_targets(const struct conf_decoder *decoder, struct settings *se
 
 void conf_check(const struct conf_decoder *decoder, struct settings *settings)
 {
+    for (size_t i = 0; i < settings->sources.count; i++) {
+        if (settings_source_at(settings, i)->name == NULL) {
+            return; /* memory was out, and that is reported */
+        }
+    }
     const struct conf_node *root = decoder->tree->root;
     const struct conf_node *sources = conf_node_child(root, "sources");
     const struct conf_node *pipelines = conf_node_child(root, "pipelines");

@@ -131,6 +131,9 @@ static void add_file(struct loading *loading, const char *path)
                         "cannot open \"%s\": %s", path, strerrordesc_np(errno));
         return;
     }
+    if (S_ISFIFO(info.st_mode)) {
+        (void)fcntl(descriptor, F_SETFL, 0); /* `-c <(command)`: wait for what it writes */
+    }
     struct bytes content;
     bytes_init(&content, CONF_FILE_MAX + 1);
     struct fan_error error = {0};
