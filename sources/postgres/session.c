@@ -64,6 +64,7 @@ struct session {
     bool stream_unix;
     bool behind;
     bool flush_pending;
+    bool copy_over;           /* no more frames; results follow */
     bool publication_skipped; /* set by the notice receiver, which libpq calls on this thread */
 
     /* Of the helper thread. */
@@ -468,6 +469,7 @@ static void adopt_stream(struct session *self, PGconn *opened)
     socklen_t size = sizeof(address);
     self->stream = opened;
     self->publication_skipped = false;
+    self->copy_over = false;
     self->flush_pending = false;
     self->behind = false;
     self->stream_unix = getsockname(PQsocket(opened), (struct sockaddr *)&address, &size) == 0 &&
@@ -496,34 +498,34 @@ static bool session_poll_event(struct link *link, struct link_event *ret_event)
 
 /* --- the source's side: the stream ------------------------------------------------------------ */
 
-static enum fan_status stream_failed(struct session *self, struct link_failure *ret_failure)
+/*
+ * Behind the end of COPY come the results that say why it ended. FAN_AGAIN until the last of them
+ * is there: leaving earlier would show as a broken connection in the server's log.
+ */
+static enum fan_status read_end(struct session *self, struct link_failure *ret_failure)
 {
-    /* The reason stands in the results behind the end of COPY. They are there already: the server
-     * sends it in one go; what is not there is not waited for. */
-    FAN_CLEANUP(query_clear_p) PGresult *result = NULL;
-    for (int results = 0; results < 4 && !PQisBusy(self->stream); results++) {
-        PGresult *next = PQgetResult(self->stream);
-        if (next == NULL) {
+    for (;;) {
+        if (PQstatus(self->stream) == CONNECTION_OK && PQisBusy(self->stream)) {
+            if (PQconsumeInput(self->stream) == 1 && PQisBusy(self->stream)) {
+                return FAN_AGAIN;
+            }
+            continue;
+        }
+        FAN_CLEANUP(query_clear_p) PGresult *result = PQgetResult(self->stream);
+        if (result == NULL) {
             break;
         }
-        if (PQresultErrorField(next, PG_DIAG_SQLSTATE) != NULL) {
-            PQclear(result);
-            result = next;
-            break;
+        if (PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL) {
+            query_failure(result, self->stream, "read the stream", ret_failure);
+            return FAN_RETRY;
         }
-        PQclear(next);
     }
-    if (result != NULL) {
-        query_failure(result, self->stream, "read the stream", ret_failure);
+    if (PQstatus(self->stream) != CONNECTION_OK) {
+        query_failure(NULL, self->stream, "read the stream", ret_failure);
         return FAN_RETRY;
     }
     *ret_failure = (struct link_failure){0};
-    const char *text = PQerrorMessage(self->stream);
-    if (text[0] == '\0') {
-        return fan_fail(&ret_failure->error, FAN_RETRY, "the server ended the stream");
-    }
-    query_failure(NULL, self->stream, "read the stream", ret_failure);
-    return FAN_RETRY;
+    return fan_fail(&ret_failure->error, FAN_RETRY, "the server ended the stream");
 }
 
 static enum fan_status publication_gone(const struct session *self,
@@ -549,6 +551,9 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
         *ret_failure = (struct link_failure){0};
         return fan_fail(&ret_failure->error, FAN_RETRY, "the stream is closed");
     }
+    if (self->copy_over) {
+        return read_end(self, ret_failure);
+    }
     char *buffer = NULL;
     int size = PQgetCopyData(self->stream, &buffer, 1);
     if (size == 0) {
@@ -572,7 +577,11 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
         *ret_size = (size_t)size;
         return FAN_OK;
     }
-    return size == 0 ? FAN_AGAIN : stream_failed(self, ret_failure);
+    if (size == 0) {
+        return FAN_AGAIN;
+    }
+    self->copy_over = true;
+    return read_end(self, ret_failure);
 }
 
 static void put_u64(uint8_t *at, uint64_t value)
