@@ -122,6 +122,20 @@ static void let_signals_kill(const sigset_t *signals)
     (void)sigprocmask(SIG_UNBLOCK, signals, NULL);
 }
 
+/* Who collects JSON lines gets the failure as one; people get it with its hint on a line. */
+static enum engine_exit fail_start(const struct settings *settings, const struct fan_error *error,
+                                   enum engine_exit exit_status)
+{
+    if (settings->log.format != LOG_JSON) {
+        return (enum engine_exit)failure_print(error, exit_status);
+    }
+    log_write(LOG_ERROR, "pgfan cannot start", LOG_TEXT("reason", error->text),
+              LOG_TEXT("hint", error->hint[0] == '\0' ? NULL : error->hint),
+              LOG_TEXT("code", error->code[0] == '\0' ? NULL : error->code),
+              LOG_NUMBER("exit_status", exit_status));
+    return exit_status;
+}
+
 static enum engine_exit serve(struct engine *engine, const struct settings *settings,
                               const sigset_t *signals, int signals_descriptor)
 {
@@ -130,13 +144,13 @@ static enum engine_exit serve(struct engine *engine, const struct settings *sett
     struct api *api = NULL;
     struct fan_error error = {0};
     if (api_start(&api_setup, &api, &error) != FAN_OK) {
-        return (enum engine_exit)failure_print(&error, EXIT_CONF);
+        return fail_start(settings, &error, EXIT_CONF);
     }
     enum engine_exit exit_status = EXIT_INTERNAL;
     if (engine_start(engine, &error) == FAN_OK) {
         exit_status = wait_for_end(engine, signals_descriptor);
     } else {
-        (void)failure_print(&error, exit_status); /* it is the status already */
+        (void)fail_start(settings, &error, exit_status); /* it is the status already */
     }
     let_signals_kill(signals);
     if (engine_stop(engine, settings->shutdown_timeout_us, &error) != FAN_OK) {
@@ -184,7 +198,7 @@ static int run_engine(const struct arguments *arguments, const struct settings *
     struct engine *engine = NULL;
     enum engine_exit exit_status = EXIT_INTERNAL;
     if (engine_create(&setup, &engine, &exit_status, &error) != FAN_OK) {
-        return failure_print(&error, exit_status);
+        return fail_start(settings, &error, exit_status);
     }
     exit_status = serve(engine, settings, &signals, signals_descriptor);
     engine_destroy(engine);
@@ -192,8 +206,8 @@ static int run_engine(const struct arguments *arguments, const struct settings *
     return exit_status;
 }
 
-/* The flags stand above the conf. */
-static enum fan_status apply_log(const struct arguments *arguments, const struct settings *settings,
+/* The flags stand above the conf: they go into the settings. */
+static enum fan_status apply_log(const struct arguments *arguments, struct settings *settings,
                                  struct fan_error *reterr)
 {
     enum log_level level = (enum log_level)settings->log.level;
@@ -212,6 +226,8 @@ static enum fan_status apply_log(const struct arguments *arguments, const struct
     if (format_text != NULL) {
         format = strcmp(format_text, "json") == 0 ? LOG_JSON : LOG_LOGFMT;
     }
+    settings->log.level = (int)level;
+    settings->log.format = (int)format;
     log_set_level(level);
     log_set_format(format);
     return FAN_OK;
