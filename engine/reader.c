@@ -383,9 +383,10 @@ static void reader_stop_step(struct reader *reader)
     if (!reader->stopping || reader->source_stopped) {
         return;
     }
-    if (!reader->drained && reader_pipelines_drained(reader)) {
-        reader->persist_soon = true;
-        reader->drained = !reader_persist_is_due(reader) && reader->job == NULL;
+    if (!reader->drained && reader->job == NULL && reader_pipelines_drained(reader)) {
+        /* Asking to persist soon makes it due: only when something is due is there a last round. */
+        reader->drained = !reader_persist_is_due(reader);
+        reader->persist_soon = !reader->drained;
     }
     if (reader->drained) {
         reader->source_stopped = true;
