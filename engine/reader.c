@@ -391,6 +391,7 @@ static void reader_stop_step(struct reader *reader)
     if (reader->drained) {
         reader->source_stopped = true;
         reader->source->type->stop(reader->source);
+        reader->step_again = true; /* so that the source says goodbye now */
     }
 }
 
@@ -448,6 +449,9 @@ void reader_view(struct reader *reader, struct reader_view *ret_view,
 
 static int64_t reader_deadline(const struct reader *reader, int64_t now_us)
 {
+    if (reader->step_again) {
+        return now_us;
+    }
     int64_t deadline = now_us + IDLE_STEP_US;
     for (size_t index = 0; index < reader->intakes_count; index++) {
         int64_t restart_us = reader->intakes[index].restart_at_us;
@@ -463,6 +467,7 @@ static int64_t reader_deadline(const struct reader *reader, int64_t now_us)
 
 void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_wait)
 {
+    reader->step_again = false;
     reader_persist_finish(reader, now_us);
     reader_collect(reader, now_us);
     reader_do_commands(reader, now_us);

@@ -110,6 +110,7 @@ struct reader {
     bool stopping;      /* draining for the end */
     bool drained;       /* everything that can be is settled and persisted */
     bool source_stopped;
+    bool step_again; /* without waiting for anything */
 
     /* For event ids: set when a session starts, so before the first change. */
     char system_id[SOURCE_SYSTEM_ID_MAX];
