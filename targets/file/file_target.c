@@ -457,7 +457,7 @@ static enum fan_status file_start(struct target *target, const struct target_che
 {
     struct file_target *file = file_of(target);
     file_reset(file);
-    bool deleted = file->finding == FILE_FOUND_DELETED;
+    bool gone = file->finding == FILE_FOUND_DELETED || file->finding == FILE_FOUND_MOVED;
     struct fan_error local;
     struct fan_error *error = reterr != NULL ? reterr : &local;
     struct file_mark checkpoint_mark = {0};
@@ -467,8 +467,9 @@ static enum fan_status file_start(struct target *target, const struct target_che
         return status;
     }
     struct file_mark mark = {.position = checkpoint_mark.position};
-    if (deleted) {
-        /* What was settled went with the file; what was not starts a new segment. */
+    if (gone) {
+        /* What was settled went with the file; what was not starts a new segment. Of a file that
+         * was moved, what was written and not settled stands in both. */
         status =
             segment_begin(&file->place, file->mark.segment + 1, &file->descriptor, &mark, error);
     } else {

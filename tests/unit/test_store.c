@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -472,6 +473,40 @@ START_TEST(store_refused_write_is_a_retry_that_passes_later)
 }
 END_TEST
 
+/* A real full disk, where the test may mount one. */
+START_TEST(store_on_a_real_full_disk_goes_on_when_there_is_space)
+{
+    ck_assert_int_eq(mkdir(data_dir, 0700), 0);
+    if (mount("tmpfs", data_dir, "tmpfs", 0, "size=128k,mode=0700") != 0) {
+        return; /* only the superuser can make this case */
+    }
+    struct store *store = open_ok();
+    char filler[PATH_MAX];
+    (void)snprintf(filler, sizeof(filler), "%.4000s/filler", data_dir);
+    FILE *file = fopen(filler, "we");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(posix_fallocate(fileno(file), 0, 48 << 10), 0);
+    ck_assert_int_eq(fclose(file), 0);
+    struct fan_error error = {0};
+    enum fan_status status = FAN_OK;
+    uint64_t confirmed = 0;
+    while (status == FAN_OK) {
+        const struct store_source source = source_make(++confirmed);
+        const struct store_update update = {.sources = &source, .sources_count = 1};
+        status = store_save(store, &update, &error);
+        ck_assert_uint_lt(confirmed, 1000);
+    }
+    ck_assert_int_eq(status, FAN_RETRY);
+    ck_assert_str_eq(error.code, "STORE_FULL");
+    ck_assert_uint_eq(load_confirmed(store), confirmed - 1);
+    ck_assert_int_eq(unlink(filler), 0);
+    save_confirmed(store, confirmed);
+    ck_assert_uint_eq(load_confirmed(store), confirmed);
+    store_close(store);
+    ck_assert_int_eq(umount(data_dir), 0);
+}
+END_TEST
+
 static const struct migration_step step_zero = {
     .from = 0, .sql = "ALTER TABLE source ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 42"};
 static const struct migration_step step_broken = {
@@ -679,6 +714,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, store_lock_names_the_process_that_has_it);
     tcase_add_test(tests, store_full_file_keeps_nothing_of_the_save_and_goes_on);
     tcase_add_test(tests, store_refused_write_is_a_retry_that_passes_later);
+    tcase_add_test(tests, store_on_a_real_full_disk_goes_on_when_there_is_space);
     tcase_add_test(tests, store_older_version_is_copied_and_migrated);
     tcase_add_test(tests, store_migration_that_fails_leaves_the_old_version);
     tcase_add_test(tests, store_read_only_option_reads_and_refuses_to_save);

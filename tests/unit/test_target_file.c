@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -914,6 +915,50 @@ START_TEST(file_over_the_size_limit_of_the_process_asks_to_retry)
 }
 END_TEST
 
+/* A real full disk, where the test may mount one. */
+START_TEST(file_on_a_real_full_disk_goes_on_when_there_is_space)
+{
+    struct rig rig;
+    struct fan_error error = {0};
+    char filler[PATH_MAX];
+    rig_init(&rig);
+    if (mount("tmpfs", directory, "tmpfs", 0, "size=256k") != 0) {
+        return; /* only the superuser can make this case */
+    }
+    (void)snprintf(filler, sizeof(filler), "%.4000s/filler", directory);
+    FILE *file = fopen(filler, "we");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(ftruncate(fileno(file), 0), 0);
+    ck_assert_int_eq(posix_fallocate(fileno(file), 0, 128 << 10), 0);
+    ck_assert_int_eq(fclose(file), 0);
+    rig.options.rotate_bytes = 1000 * LINE_SIZE; /* 64,000 bytes */
+    rig_start(&rig);
+    uint64_t full_at = 0;
+    for (int64_t deadline = clock_monotonic_us() + WAIT_SECONDS * SECOND_US; full_at == 0;) {
+        unsigned posts = sink_posts(&rig.sink);
+        rig_store(&rig);
+        enum fan_status status = rig_try(&rig, 100, LINE_SIZE, &error);
+        ck_assert_int_lt(clock_monotonic_us(), deadline);
+        if (status == FAN_RETRY) {
+            full_at = rig.next;
+        } else if (status == FAN_AGAIN) {
+            (void)sink_wait(&rig.sink, posts, 50);
+        }
+    }
+    ck_assert_int_eq(file_size(path) % ((off_t)100 * LINE_SIZE), 0);
+    ck_assert_int_eq(unlink(filler), 0);
+    rig.now_us += 2 * SECOND_US; /* a rotation that failed goes on by itself */
+    for (int i = 0; i < 5; i++) {
+        rig_deliver(&rig, 100);
+    }
+    rig_settle(&rig);
+    uint64_t closed = 0;
+    ck_assert_uint_eq(check_segments(&closed), full_at + 500);
+    rig_kill(&rig);
+    ck_assert_int_eq(umount(directory), 0);
+}
+END_TEST
+
 START_TEST(file_whose_sync_failed_is_lost_and_reopened_at_its_checkpoint)
 {
     struct rig rig;
@@ -994,6 +1039,27 @@ START_TEST(file_renamed_under_us_goes_on_in_a_new_one)
     rig_deliver(&rig, 1);
     rig_kill(&rig);
     ck_assert_uint_eq(check_lines(path, 6), 11);
+}
+END_TEST
+
+START_TEST(file_renamed_under_us_may_be_restarted)
+{
+    struct rig rig;
+    char moved[PATH_MAX];
+    rig_init(&rig);
+    rig_start(&rig);
+    rig_deliver(&rig, 3);
+    (void)snprintf(moved, sizeof(moved), "%.4000s/moved", directory);
+    ck_assert_int_eq(rename(path, moved), 0);
+    rig_deliver(&rig, 2);
+    rig_settle(&rig);
+    rig.target->type->stop(rig.target);
+    rig_start(&rig);
+    rig_deliver(&rig, 2);
+    rig_settle(&rig);
+    ck_assert_uint_eq(check_lines(moved, 1), 6);
+    ck_assert_uint_eq(check_lines(path, 6), 8);
+    rig_kill(&rig);
 }
 END_TEST
 
@@ -1291,9 +1357,11 @@ static void add_tests(TCase *tests)
     tcase_add_loop_test(tests, file_on_a_full_disk_keeps_nothing_of_the_batch_and_goes_on, 0, 8);
     tcase_add_test(tests, file_that_cannot_be_cut_after_a_failed_write_is_cut_before_the_next);
     tcase_add_test(tests, file_over_the_size_limit_of_the_process_asks_to_retry);
+    tcase_add_test(tests, file_on_a_real_full_disk_goes_on_when_there_is_space);
     tcase_add_test(tests, file_whose_sync_failed_is_lost_and_reopened_at_its_checkpoint);
     tcase_add_test(tests, file_window_is_bounded_while_a_sync_hangs);
     tcase_add_loop_test(tests, file_renamed_under_us_goes_on_in_a_new_one, 0, 2);
+    tcase_add_test(tests, file_renamed_under_us_may_be_restarted);
     tcase_add_loop_test(tests, file_deleted_under_us_is_lost_and_begun_anew, 0, 2);
     tcase_add_test(tests, file_cut_under_us_is_lost_and_then_refused);
     tcase_add_test(tests, file_retention_removes_the_oldest_closed_segments);
