@@ -180,9 +180,11 @@ static void connect_failure(const PGconn *conn, struct link_failure *ret_failure
                 strncmp(message + i + 8, ": ", 2) == 0) {
                 (void)snprintf(ret_failure->sqlstate, sizeof(ret_failure->sqlstate), "%.5s",
                                message + i + 3); /* exactly fits */
-                i += 7;
+                i += 8;                          /* goes on with the colon behind it */
             }
-            line[used++] = message[i];
+            if (message[i] != '\t') {
+                line[used++] = message[i];
+            }
         }
         message += length;
         message += *message == '\n' ? 1 : 0;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "sources/postgres/conn.h"
 #include "sources/postgres/core.h"
+#include "sources/postgres/errors.h"
 #include "sources/postgres/preflight.h"
 #include "sources/postgres/publication.h"
 #include "sources/postgres/session.h"
@@ -44,9 +45,10 @@ static void enquiry_close_p(struct enquiry *enquiry)
 }
 
 /* The failure as the caller's error. */
-static enum fan_status enquiry_fail(const struct enquiry *enquiry, enum fan_status status,
+static enum fan_status enquiry_fail(struct enquiry *enquiry, enum fan_status status,
                                     struct fan_error *reterr)
 {
+    errors_annotate(&enquiry->failure, enquiry->slot, enquiry->publication);
     if (reterr != NULL) {
         *reterr = enquiry->failure.error;
         reterr->status = status;
