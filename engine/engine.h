@@ -159,7 +159,7 @@ void engine_status_release(struct engine_status *status);
 
 /* Every pipeline STREAMING, PAUSED or STOPPED, every source streaming and not stalled. */
 bool engine_status_ready(const struct engine_status *status);
-/* At least one source has a pipeline that has not failed. */
+/* False when a source has failed for good, or every pipeline of one is in ERROR. */
 bool engine_status_live(const struct engine_status *status);
 
 /* The plug-ins of this build, for conf_load() and the reference. */

@@ -219,6 +219,37 @@ static void reader_show_streaming(struct reader *reader)
     }
 }
 
+/* ---- the view ---- */
+
+static void reader_publish_view(struct reader *reader, int64_t now_us)
+{
+    if (now_us < reader->view_at_us) {
+        return;
+    }
+    reader->view_at_us = now_us + VIEW_INTERVAL_US;
+    (void)pthread_mutex_lock(&reader->lock); /* cannot fail: a plain mutex that we do not hold */
+    reader->view.boundary = reader->track.boundary;
+    reader->view.persisted = reader->persisted;
+    reader->view.blocked_by = reader->blocked_by;
+    reader->view.persist_failures = reader->persist_failures;
+    for (size_t index = 0; index < reader->intakes_count; index++) {
+        const struct intake *intake = &reader->intakes[index];
+        struct intake_view *view = &reader->intake_views[index];
+        view->state = intake->state;
+        memcpy(view->reason, intake->reason, sizeof(view->reason));
+        view->since_wall_us = intake->since_wall_us;
+        view->run = intake->report.run;
+        view->passed_over = intake->passed_over;
+        view->oldest_commit_us = intake->report.oldest_commit_us;
+        view->resolved = reader->track.boundary;
+        for (size_t target = 0; target < intake->targets_count; target++) {
+            view->resolved =
+                lsn_min(view->resolved, acktrack_resolved(&reader->track, &intake->gates[target]));
+        }
+    }
+    (void)pthread_mutex_unlock(&reader->lock); /* cannot fail: we hold it */
+}
+
 /* ---- operators' verbs ---- */
 
 static void command_apply(struct reader *reader, struct command *command, int64_t now_us)
@@ -270,6 +301,14 @@ static bool command_in_effect(const struct reader *reader, const struct command 
         return true;
     }
     return true;
+}
+
+static bool reader_has_commands(struct reader *reader)
+{
+    (void)pthread_mutex_lock(&reader->lock); /* cannot fail: a plain mutex that we do not hold */
+    bool any = reader->commands_count > 0;
+    (void)pthread_mutex_unlock(&reader->lock); /* cannot fail: we hold it */
+    return any;
 }
 
 static void reader_do_commands(struct reader *reader, int64_t now_us)
@@ -409,35 +448,6 @@ static void reader_check_ended(struct reader *reader)
 
 /* ---- the step ---- */
 
-static void reader_publish_view(struct reader *reader, int64_t now_us)
-{
-    if (now_us < reader->view_at_us) {
-        return;
-    }
-    reader->view_at_us = now_us + VIEW_INTERVAL_US;
-    (void)pthread_mutex_lock(&reader->lock); /* cannot fail: a plain mutex that we do not hold */
-    reader->view.boundary = reader->track.boundary;
-    reader->view.persisted = reader->persisted;
-    reader->view.blocked_by = reader->blocked_by;
-    reader->view.persist_failures = reader->persist_failures;
-    for (size_t index = 0; index < reader->intakes_count; index++) {
-        const struct intake *intake = &reader->intakes[index];
-        struct intake_view *view = &reader->intake_views[index];
-        view->state = intake->state;
-        memcpy(view->reason, intake->reason, sizeof(view->reason));
-        view->since_wall_us = intake->since_wall_us;
-        view->run = intake->report.run;
-        view->passed_over = intake->passed_over;
-        view->oldest_commit_us = intake->report.oldest_commit_us;
-        view->resolved = reader->track.boundary;
-        for (size_t target = 0; target < intake->targets_count; target++) {
-            view->resolved =
-                lsn_min(view->resolved, acktrack_resolved(&reader->track, &intake->gates[target]));
-        }
-    }
-    (void)pthread_mutex_unlock(&reader->lock); /* cannot fail: we hold it */
-}
-
 void reader_view(struct reader *reader, struct reader_view *ret_view,
                  struct intake_view *ret_intakes)
 {
@@ -470,7 +480,11 @@ void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_
     reader->step_again = false;
     reader_persist_finish(reader, now_us);
     reader_collect(reader, now_us);
-    reader_do_commands(reader, now_us);
+    if (reader_has_commands(reader)) {
+        reader->view_at_us = 0; /* who gave the verb sees its effect when it returns */
+        reader_publish_view(reader, now_us);
+        reader_do_commands(reader, now_us);
+    }
     reader_revive(reader, now_us);
     if (reader->rewind_wanted && reader->session && !reader->stopping) {
         log_write(LOG_INFO, "stream is read again from the confirmed position",
@@ -483,7 +497,6 @@ void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_
     reader_show_streaming(reader);
     reader_stop_step(reader);
     reader_persist_begin(reader, now_us);
-    reader_do_commands(reader, now_us);
     reader_check_ended(reader);
     reader_publish_view(reader, now_us);
     int64_t deadline = reader_deadline(reader, now_us);

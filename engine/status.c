@@ -63,7 +63,9 @@ static void pipeline_sum(struct engine_pipeline *from, const struct intake_count
     for (size_t limit = 0; limit < 4; limit++) {
         status->batches_by_limit[limit] = count_get(&from->pipeline.counters.limits[limit]);
     }
-    if (status->lag_us == 0 && depth.oldest_commit_us != 0) {
+    if (status->pending == 0) {
+        status->lag_us = 0; /* the view may be some milliseconds older than the counters */
+    } else if (status->lag_us == 0 && depth.oldest_commit_us != 0) {
         int64_t age_us = clock_wall_us() - depth.oldest_commit_us;
         status->lag_us = age_us > 0 ? age_us : 0;
     }
