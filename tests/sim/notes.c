@@ -1,0 +1,81 @@
+#include "tests/sim/notes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static uint64_t counters[SOMETIMES_COUNT];
+
+static const char *const names[SOMETIMES_COUNT] = {
+    [SOMETIMES_RESENT_SKIPPED_WHOLE] = "re-send skipped whole",
+    [SOMETIMES_RESENT_SKIPPED_MIDDLE] = "re-send skipped in the middle (seq)",
+    [SOMETIMES_KEEPALIVE_ACK] = "keepalive-only ack",
+    [SOMETIMES_KEEPALIVE_IN_TXN] = "keepalive inside a transaction",
+    [SOMETIMES_EQUAL_LSNS] = "equal change LSNs",
+    [SOMETIMES_END_IS_NEXT_START] = "end of a transaction is the start of the next record",
+    [SOMETIMES_SCHEMA_CHANGE_IN_TXN] = "schema change inside a transaction",
+    [SOMETIMES_EMPTY_TXN] = "empty transaction (14)",
+    [SOMETIMES_LOOSE_MESSAGE] = "non-transactional message delivered",
+    [SOMETIMES_GAP_OPENED] = "drop_oldest: gap opened",
+    [SOMETIMES_GAP_CLOSED] = "drop_oldest: gap closed by a marker",
+    [SOMETIMES_GAP_RESENT] = "gap marker sent again after a restart",
+    [SOMETIMES_LOST_RECOVERED] = "OUTCOME_LOST recovered",
+    [SOMETIMES_PASSED_OVER] = "pipeline that does not run is passed over",
+    [SOMETIMES_REWOUND] = "passed over, then rewound",
+    [SOMETIMES_TXN_CUT] = "transaction cut in parts",
+    [SOMETIMES_READER_BLOCKED] = "block held the reader",
+    [SOMETIMES_SLOT_ROLLED_BACK] = "slot rolled back by a server crash",
+    [SOMETIMES_START_AHEAD] = "START ahead of the slot",
+    [SOMETIMES_STORE_HELD_ACK] = "store failure held the ack",
+    [SOMETIMES_OVERFLOW_ERROR] = "error policy: overflow",
+    [SOMETIMES_AMBIGUOUS_DEDUPED] = "ambiguous write met again",
+    [SOMETIMES_DURABLE_UNREPORTED] = "durable without an outcome",
+    [SOMETIMES_FILE_CUT_BACK] = "file-like target cut back to its checkpoint",
+    [SOMETIMES_OUT_OF_ORDER] = "completion of targets out of order",
+    [SOMETIMES_DRAIN_LET_GO] = "stopping server let go with flush=0",
+    [SOMETIMES_SLOT_INTENT_ADOPTED] = "slot adopted after a crash between intent and point",
+    [SOMETIMES_SLOT_ACTIVE] = "slot still active when reconnecting",
+    [SOMETIMES_LINK_SILENT] = "half-open link given up",
+    [SOMETIMES_ENGINE_CRASH] = "engine crash",
+    [SOMETIMES_STOP_DRAINED] = "graceful stop drained",
+    [SOMETIMES_STOP_CUT_SHORT] = "graceful stop cut short",
+    [SOMETIMES_PAUSED_OVER_RESTART] = "pipeline not running over a restart",
+    [SOMETIMES_PIPELINE_ADDED] = "pipeline added between runs",
+    [SOMETIMES_PIPELINE_REMOVED] = "pipeline removed between runs",
+};
+
+void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,
+               uint64_t second, uint64_t third)
+{
+    struct note *note = &notes->kept[notes->count++ % NOTES_MAX];
+    *note = (struct note){.now_us = now_us, .what = what, .numbers = {first, second, third}};
+    if (notes->trace) {
+        (void)printf("%12.6f  %-36s %" PRIX64 " %" PRIX64 " %" PRIX64 "\n", (double)now_us / 1e6,
+                     what, first, second, third);
+    }
+}
+
+void notes_print(const struct notes *notes)
+{
+    uint64_t start = notes->count > NOTES_MAX ? notes->count - NOTES_MAX : 0;
+    for (uint64_t index = start; index < notes->count && !notes->trace; index++) {
+        const struct note *note = &notes->kept[index % NOTES_MAX];
+        (void)printf("%12.6f  %-36s %" PRIX64 " %" PRIX64 " %" PRIX64 "\n",
+                     (double)note->now_us / 1e6, note->what, note->numbers[0], note->numbers[1],
+                     note->numbers[2]);
+    }
+}
+
+void sometimes(enum sometimes which)
+{
+    counters[which]++;
+}
+
+unsigned sometimes_print(void)
+{
+    unsigned missing = 0;
+    for (unsigned which = 0; which < SOMETIMES_COUNT; which++) {
+        (void)printf("%10" PRIu64 "  %s\n", counters[which], names[which]);
+        missing += counters[which] == 0;
+    }
+    return missing;
+}
