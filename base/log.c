@@ -95,8 +95,9 @@ static bool append_quoted(struct line *line, const char *text)
         size_t consumed = escape_one(text + at, size - at, line->json, escaped, &escaped_size);
         bool last = at + consumed == size;
         if (used - 1 + escaped_size > (size_t)FIELD_MAX - (last ? 0 : 3)) {
-            memcpy(value + used, "...", 3);
-            used += 3;
+            for (int dots = 0; dots < 3; dots++) {
+                value[used++] = '.';
+            }
             break;
         }
         memcpy(value + used, escaped, escaped_size);

@@ -282,10 +282,10 @@ struct addressed {
 
 static int compare_addressed(const void *left, const void *right)
 {
-    const struct addressed *a = left;
-    const struct addressed *b = right;
-    int order = strcmp(a->address, b->address);
-    return order != 0 ? order : a->order < b->order ? -1 : a->order > b->order;
+    const struct addressed *one = left;
+    const struct addressed *other = right;
+    int order = strcmp(one->address, other->address);
+    return order != 0 ? order : one->order < other->order ? -1 : one->order > other->order;
 }
 
 static char *address_of(const struct conf_decoder *decoder, const struct settings_target *target)

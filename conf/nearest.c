@@ -27,10 +27,11 @@ static size_t distance_of(const char *left, size_t left_size, const char *right,
         const size_t *higher = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= right_size; j++) {
-            int a = folded(left[i - 1]);
-            int b = folded(right[j - 1]);
-            row[j] = smaller(smaller(above[j] + 1, row[j - 1] + 1), above[j - 1] + (a != b));
-            if (i > 1 && j > 1 && a == folded(right[j - 2]) && b == folded(left[i - 2])) {
+            int letter = folded(left[i - 1]);
+            int other = folded(right[j - 1]);
+            row[j] =
+                smaller(smaller(above[j] + 1, row[j - 1] + 1), above[j - 1] + (letter != other));
+            if (i > 1 && j > 1 && letter == folded(right[j - 2]) && other == folded(left[i - 2])) {
                 row[j] = smaller(row[j], higher[j - 2] + 1);
             }
         }

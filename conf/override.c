@@ -9,7 +9,7 @@
 #include "conf/tables.h"
 #include "conf/yaml.h"
 
-enum { SEGMENT_MAX = 256 };
+enum { SEGMENT_MAX = 256, PATH_SHOWN_MAX = 512 };
 
 static const char prefix[] = "PGFAN_";
 
@@ -86,7 +86,11 @@ static bool take_key(struct walk *walk, char key[SEGMENT_MAX])
     option =
         option != NULL ? option : option_of(walk->extension, walk->rest, size, walk->environment);
     for (size_t i = 0; i < size; i++) {
-        key[i] = walk->environment ? (char)tolower((unsigned char)walk->rest[i]) : walk->rest[i];
+        char letter = walk->rest[i];
+        key[i] = letter;
+        if (walk->environment && letter >= 'A' && letter <= 'Z') {
+            key[i] = (char)(letter - 'A' + 'a');
+        }
     }
     key[size] = '\0';
     advance(walk, size);
@@ -250,9 +254,9 @@ static void walk_down(struct walk *walk, const char *value)
 static void override(const struct conf_decoder *decoder, const char *path, size_t path_size,
                      const char *value, bool environment)
 {
-    char name[SEGMENT_MAX * 2 + 20];
+    char name[PATH_SHOWN_MAX + 20];
     (void)snprintf(name, sizeof(name), "%s%.*s", environment ? "environment PGFAN_" : "--set ",
-                   (int)(path_size < SEGMENT_MAX * 2 ? path_size : SEGMENT_MAX * 2),
+                   (int)(path_size < PATH_SHOWN_MAX ? path_size : PATH_SHOWN_MAX),
                    path); /* cut if long */
     struct conf_file *file = conf_tree_add_file(
         decoder->tree, environment ? CONF_FILE_ENVIRONMENT : CONF_FILE_SET, name, NULL, 0);

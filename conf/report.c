@@ -87,15 +87,15 @@ void conf_report_add(struct conf_report *report, enum conf_severity severity,
 /* By file, then by place in it, then in the order of finding (the index breaks ties). */
 static int compare_faults(const void *left, const void *right)
 {
-    const struct conf_fault *a = left;
-    const struct conf_fault *b = right;
-    if (a->file_index != b->file_index) {
-        return a->file_index < b->file_index ? -1 : 1;
+    const struct conf_fault *one = left;
+    const struct conf_fault *other = right;
+    if (one->file_index != other->file_index) {
+        return one->file_index < other->file_index ? -1 : 1;
     }
-    if (a->place.start != b->place.start) {
-        return a->place.start < b->place.start ? -1 : 1;
+    if (one->place.start != other->place.start) {
+        return one->place.start < other->place.start ? -1 : 1;
     }
-    return a->column < b->column ? -1 : a->column > b->column ? 1 : 0;
+    return one->column < other->column ? -1 : one->column > other->column ? 1 : 0;
 }
 
 static void sort_faults(struct conf_report *report)

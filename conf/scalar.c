@@ -245,7 +245,7 @@ static void decode_text(const struct conf_decoder *decoder, const struct scalar 
     } else if (within_bounds(decoder, scalar, (int64_t)scalar->size, "the length of ")) {
         char *copy = text_of(decoder, scalar);
         if (copy != NULL) {
-            free(*field);
+            free(*field); /* NOLINT(clang-analyzer-unix.Malloc): it takes the field for a bool */
             *field = copy;
         }
     }
