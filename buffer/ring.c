@@ -110,7 +110,6 @@ static void ring_drop_head(struct ring *ring)
     ring->bytes -= change_size(oldest);
     change_release(oldest);
     ring->head++;
-    ring->whole = ring->whole < ring->head ? ring->head : ring->whole;
 }
 
 /* Makes staged entries visible; the lock is held. */
@@ -118,7 +117,7 @@ static bool ring_publish_locked(struct ring *ring)
 {
     bool news = ring->tail != ring->staged || ring->whole != ring->staged_whole;
     ring->tail = ring->staged;
-    ring->whole = ring->staged_whole > ring->head ? ring->staged_whole : ring->head;
+    ring->whole = ring->staged_whole; /* may stand before head: what was taken is then a part */
     ring->bytes += ring->staged_bytes;
     ring->staged_bytes = 0;
     return news;

@@ -218,6 +218,10 @@ static void pipeline_fail(struct pipeline *pipeline, bool lost, const struct fan
     if (pipeline->run == RUN_FAILED) {
         return; /* the first reason is the one to show */
     }
+    if (pipeline->run == RUN_FLUSHING) {
+        pipeline->flush_until_us = INT64_MIN; /* it is on its way to idle: no use in waiting */
+        return;
+    }
     pipeline->run = RUN_FAILED;
     pipeline->lost = lost;
     pipeline->error = *error;

@@ -140,14 +140,17 @@ static void reader_pipeline_failed(struct reader *reader, struct intake *intake,
     if (!intake->open && !intake->clean) {
         return; /* on its way out already */
     }
-    if (!report->lost || reader->stopping) {
+    if (!report->lost) {
         reader_fail_intake(reader, intake, report->error.text);
         return;
     }
     log_write(LOG_WARN, "target lost what was not durable, it is read again from the slot",
               LOG_TEXT("pipeline", intake->settings->name), LOG_TEXT("error", report->error.text));
     reader_take_out(reader, intake);
-    intake->restart_at_us = now_us + backoff_next_us(&intake->restart_backoff, &reader->rng);
+    bool runs = intake->state == PIPELINE_INITIALIZING || intake->state == PIPELINE_STREAMING;
+    if (runs && !reader->stopping) { /* a paused one waits for its resume */
+        intake->restart_at_us = now_us + backoff_next_us(&intake->restart_backoff, &reader->rng);
+    }
 }
 
 static void reader_collect_places(struct reader *reader, struct intake *intake)
@@ -275,14 +278,17 @@ static void command_apply(struct reader *reader, struct command *command, int64_
         break;
     case PIPELINE_RESUME:
     case PIPELINE_START:
-        intake_wish(intake, WISH_FLOW);
+        if (intake->clean) {
+            intake_wish(intake, WISH_FLOW);
+        } else { /* still on its way to idle, which has to be seen first */
+            intake->restart_at_us = now_us;
+        }
         break;
     }
     intake_become(intake, next, "", reader->hooks.wall_us(reader->hooks.context));
     command->taken = true;
     command->state_moves = intake->state_moves;
     reader->persist_soon = true;
-    (void)now_us; /* verbs take effect at once */
 }
 
 static bool command_in_effect(const struct reader *reader, const struct command *command)

@@ -156,6 +156,8 @@ static void intake_overflowed(struct reader *reader, struct intake *intake)
 {
     intake_close(intake);
     intake->clean = false;
+    /* The pipeline may empty the ring as soon as it is wished to: nothing may appear after that. */
+    (void)ring_publish(&intake->pipeline->ring); /* the wish schedules it */
     intake_wish(intake, WISH_IDLE);
     intake_become(intake, PIPELINE_ERROR, "buffer full",
                   reader->hooks.wall_us(reader->hooks.context));
@@ -173,6 +175,7 @@ static enum fan_status sink_change(struct source_sink *sink, struct change *chan
     if (reader->stopping || !route_has_room(reader, route, change)) {
         return FAN_AGAIN;
     }
+    bool loose = change->position.seq == SEQ_MESSAGE;
     for (size_t at = 0; at < route->count; at++) {
         uint16_t index = route->intakes[at];
         struct intake *intake = &reader->intakes[index];
@@ -183,6 +186,9 @@ static enum fan_status sink_change(struct source_sink *sink, struct change *chan
         reader->touched[index] = true;
         if (intake_give(intake, copy) != FAN_OK) {
             intake_overflowed(reader, intake);
+        }
+        if (loose) {
+            ring_commit(&intake->pipeline->ring); /* no commit will come for it */
         }
     }
     *change = (struct change){0};
