@@ -75,8 +75,10 @@ def meson_test(flavour, log, *arguments, **environment):
 def pytest(log, name, *arguments, **environment):
     report = BUILD / f"logs/{name}.junit.xml"
     report.unlink(missing_ok=True)
+    # Tests mostly wait: for a sync, a time-out, a restart. Each worker has servers of its own.
     status = run(["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short",
-                  "--durations=10", f"--junitxml={report}", *arguments], log, **environment)
+                  "-n", str(2 * CORES), "--durations=10", f"--junitxml={report}", *arguments],
+                 log, PGFAN_BUILD=BUILD.name, **environment)
     return count_junit(report, status)
 
 

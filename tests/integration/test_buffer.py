@@ -1,6 +1,7 @@
 """Bounded buffers, their three policies, and batches (D1–D10, reliability 64–66). The blocked target
 is a pipe that nobody reads."""
 
+import contextlib
 import json
 
 import pytest
@@ -18,8 +19,9 @@ def file_target(scene, name="out", **more):
 
 
 def insert(scene, first, last, size=100):
-    """One transaction a row."""
-    with scene.connect() as connection, connection.cursor() as cursor:
+    """One transaction a row. (`with connection` would make it one transaction in all.)"""
+    with contextlib.closing(scene.connect()) as connection:
+        cursor = connection.cursor()
         cursor.execute("SET synchronous_commit = off")
         for i in range(first, last + 1):
             cursor.execute("INSERT INTO t VALUES (%s, repeat('x', %s))", (i, size))

@@ -79,7 +79,8 @@ def test_j4_j7_metrics_parse_and_add_up(scene, running):
 def test_j11_every_error_has_a_code_and_a_message(running):
     for method, path, status in (("GET", "/nope", 404), ("POST", "/healthz", 405),
                                  ("DELETE", "/pipelines/all", 405), ("GET", "/pipelines/x", 404),
-                                 ("POST", "/pipelines/x/pause", 404), ("GET", "/%zz", 400)):
+                                 ("POST", "/pipelines/x/pause", 404),
+                                 ("GET", "/pipelines/%zz", 400)):
         found, body = running.request(method, path)
         assert found == status, (method, path, found, body)
         assert set(body) >= {"code", "message"} and re.fullmatch(r"[A-Z_]+", body["code"])
@@ -110,7 +111,8 @@ def raw(engine, request):
     b"Content-Length: 5\r\n\r\n",
     b"GET /" + b"x" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20000 + b"\r\n",
-    b"\x16\x03\x01\x00\x00", b"GET / HTTP/9.9\r\n\r\n"])
+    b"\x16\x03\x01\x00\x00", b"GET / HTTP/9.9\r\n\r\n"],
+    ids=["both lengths", "two lengths", "long line", "many headers", "tls", "http 9"])
 def test_requests_that_no_client_sends_are_refused(running, request_bytes):
     try:
         answer = raw(running, request_bytes)
@@ -220,8 +222,7 @@ def test_secrets_and_values_appear_nowhere(own_scene):
 def test_status_without_an_engine_says_so(scene):
     engine = Engine(scene.conf(), scene.directory / "none")
     done = pgfan("status", "-c", engine.conf_path)
-    assert done.returncode == 69 and "pgfan run" in done.stderr + done.stdout or (
-        done.returncode != 0 and "running" in done.stderr)
+    assert done.returncode != 0 and "pgfan run" in done.stderr
 
 
 def test_the_engine_runs_over_tls(own_scene):

@@ -1,6 +1,7 @@
 """records.py - what a file target holds, read as a follower of the file would read it."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -25,11 +26,23 @@ class Records:
         return [path for _, path in sorted(found)] + live
 
     def lines(self):
-        for path in self.files():
-            with path.open("rb") as stream:
-                for line in stream:
-                    if line.endswith(b"\n"):
-                        yield line
+        """Every whole line. A segment that is closed between listing and opening is found again."""
+        seen = set()
+        while True:
+            unseen = [path for path in self.files() if path.stat().st_ino not in seen]
+            for path in unseen:
+                try:
+                    stream = path.open("rb")
+                except FileNotFoundError:
+                    break
+                with stream:
+                    inode = os.fstat(stream.fileno()).st_ino
+                    if inode in seen:
+                        break
+                    seen.add(inode)
+                    yield from (line for line in stream if line.endswith(b"\n"))
+            else:
+                return
 
     def all(self):
         """Every whole event. A last line without its end is still being written."""
