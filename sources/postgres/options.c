@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLOT_NAME_BYTES_MAX = 63, SLOT_MODE_STATEFUL = 0 };
+enum { SLOT_NAME_BYTES_MAX = 63, SLOT_MODE_STATEFUL = 0, SLOT_MODE_EPHEMERAL };
 
-static const struct conf_choice slot_modes[] = {{"stateful", SLOT_MODE_STATEFUL}, {NULL, 0}};
+static const struct conf_choice slot_modes[] = {
+    {"stateful", SLOT_MODE_STATEFUL}, {"ephemeral", SLOT_MODE_EPHEMERAL}, {NULL, 0}};
 
 static const struct conf_option slot_options[] = {
     {.key = "name",
@@ -40,6 +41,10 @@ static const struct conf_option slot_options[] = {
 static const char *slot_rule(const void *section, const char **ret_key)
 {
     const struct postgres_slot_options *options = section;
+    if (options->mode != SLOT_MODE_STATEFUL) {
+        *ret_key = "mode";
+        return "ephemeral slots are not available in this version";
+    }
     *ret_key = "name";
     for (const char *at = options->name; at != NULL && *at != '\0'; at++) {
         if ((*at < 'a' || *at > 'z') && (*at < '0' || *at > '9') && *at != '_') {

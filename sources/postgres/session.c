@@ -64,6 +64,7 @@ struct session {
     bool stream_unix;
     bool behind;
     bool flush_pending;
+    bool quiet;               /* no frame since the last receive() that found none */
     bool copy_over;           /* no more frames; results follow */
     bool publication_skipped; /* set by the notice receiver, which libpq calls on this thread */
 
@@ -558,7 +559,9 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
     int size = PQgetCopyData(self->stream, &buffer, 1);
     if (size == 0) {
         int there = 0;
-        (void)ioctl(PQsocket(self->stream), FIONREAD, &there); /* 0 when it cannot tell */
+        if (self->quiet) { /* otherwise the frames of this burst say that the server lives */
+            (void)ioctl(PQsocket(self->stream), FIONREAD, &there); /* 0 when it cannot tell */
+        }
         *ret_heard = there > 0;
         if (PQconsumeInput(self->stream) == 0) {
             /* What was read before the link broke may hold the server's last words. */
@@ -575,9 +578,11 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
     if (size > 0) {
         *ret_buffer = buffer; /* of malloc(3): PQfreemem() is free(3) but on Windows */
         *ret_size = (size_t)size;
+        self->quiet = false;
         return FAN_OK;
     }
     if (size == 0) {
+        self->quiet = true;
         return FAN_AGAIN;
     }
     self->copy_over = true;

@@ -12,6 +12,7 @@ enum {
     DUMP_BYTES = MESSAGE_HEADER_SIZE + 64,
     RATE_WINDOW_US = 4000,
     BEHIND_BYTES_PER_US = 3, /* 3 MB/s: some 10,000 single-row transactions a second */
+    CAUGHT_UP_BYTES_PER_US = 1,
 };
 
 /* Seconds from 1970-01-01 to 2000-01-01, the epoch of PostgreSQL's clock. */
@@ -404,7 +405,8 @@ static void measure_rate(struct pg_source *self)
     if (elapsed_us < RATE_WINDOW_US) {
         return;
     }
-    bool behind = stream->window_bytes >= (uint64_t)elapsed_us * BEHIND_BYTES_PER_US;
+    uint64_t limit = stream->behind ? CAUGHT_UP_BYTES_PER_US : BEHIND_BYTES_PER_US;
+    bool behind = stream->window_bytes >= (uint64_t)elapsed_us * limit;
     stream->window_us = self->now_us;
     stream->window_bytes = 0;
     if (behind != stream->behind) {
