@@ -58,8 +58,7 @@ void log_write_fields(enum log_level level, const char *message, const struct lo
 #define log_write(level, message, ...)                                                             \
     do {                                                                                           \
         if ((level) <= log_get_level()) {                                                          \
-            const struct log_field log_fields_[] = {__VA_ARGS__ __VA_OPT__(, )                     \
-                                                        LOG_TEXT("", NULL)};                       \
+            const struct log_field log_fields_[] = {LOG_TEXT("", NULL), ##__VA_ARGS__};            \
             log_write_fields((level), (message), log_fields_,                                      \
                              sizeof(log_fields_) / sizeof(log_fields_[0]));                        \
         }                                                                                          \
