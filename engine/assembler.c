@@ -109,6 +109,11 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
         assembler->whole_before = 0;
     }
     struct batch *open = assembler->open;
+    if (open != NULL && open->events_count > 0 &&
+        open->events[open->events_count - 1].position.commit_lsn.value !=
+            change->position.commit_lsn.value) {
+        assembler_end_txn(assembler); /* nobody knew when the last one was taken */
+    }
     if (open == NULL || !batch_reserve_event(open)) {
         return fan_fail(reterr, FAN_RETRY, "could not extend a batch: out of memory");
     }

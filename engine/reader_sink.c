@@ -175,7 +175,7 @@ static enum fan_status sink_change(struct source_sink *sink, struct change *chan
     if (reader->stopping || !route_has_room(reader, route, change)) {
         return FAN_AGAIN;
     }
-    bool loose = change->position.seq == SEQ_MESSAGE;
+    struct fan_position position = change->position;
     for (size_t at = 0; at < route->count; at++) {
         uint16_t index = route->intakes[at];
         struct intake *intake = &reader->intakes[index];
@@ -187,7 +187,7 @@ static enum fan_status sink_change(struct source_sink *sink, struct change *chan
         if (intake_give(intake, copy) != FAN_OK) {
             intake_overflowed(reader, intake);
         }
-        if (loose) {
+        if (position.seq == SEQ_MESSAGE && position_compare(intake->admitted, position) == 0) {
             ring_commit(&intake->pipeline->ring); /* no commit will come for it */
         }
     }
@@ -198,10 +198,13 @@ static enum fan_status sink_change(struct source_sink *sink, struct change *chan
 static void sink_commit(struct source_sink *sink, struct fan_lsn commit, struct fan_lsn end)
 {
     struct reader *reader = reader_of(sink);
-    (void)commit; /* the changes carry it */
     for (size_t index = 0; index < reader->intakes_count; index++) {
-        if (reader->touched[index]) {
-            ring_commit(&reader->intakes[index].pipeline->ring);
+        const struct intake *intake = &reader->intakes[index];
+        /* Not for one that was passed over, perhaps in the middle of this transaction, and not for
+         * one that has a part of a later transaction already, when this one only comes again. */
+        if (reader->touched[index] && !intake->passed_over &&
+            intake->admitted.commit_lsn.value <= commit.value) {
+            ring_commit(&intake->pipeline->ring);
         }
     }
     acktrack_boundary(&reader->track, end);
