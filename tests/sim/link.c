@@ -185,8 +185,8 @@ static void finish(struct sim_link *self, enum job job, struct link_event *event
         started(self, event);
         return;
     case JOB_DESCRIBE:
-        *event = (struct link_event){.kind = LINK_DESCRIBED,
-                                     .columns = frame_describe(self->relation)};
+        *event =
+            (struct link_event){.kind = LINK_DESCRIBED, .columns = frame_describe(self->relation)};
         return;
     case JOB_SAMPLE:
         sampled(self, event);
@@ -210,8 +210,7 @@ static bool poll_event(struct link *link, struct link_event *ret_event)
 
 /* ---- the stream ---- */
 
-static enum fan_status stream_over(const struct walsender *sender,
-                                   struct link_failure *ret_failure)
+static enum fan_status stream_over(const struct walsender *sender, struct link_failure *ret_failure)
 {
     *ret_failure = (struct link_failure){.sqlstate = ""};
     return fan_fail(&ret_failure->error, FAN_RETRY, "%s",
@@ -226,7 +225,8 @@ static void learn(struct walsender *sender, const struct frame *frame)
     } else if (bytes[0] == 'w' && bytes[MESSAGE_HEADER_SIZE] == 'C') {
         sender->client_in_txn = false;
     }
-    if (bytes[0] == 'k' && !sender->client_in_txn && frame->boundary.value > sender->received.value) {
+    if (bytes[0] == 'k' && !sender->client_in_txn &&
+        frame->boundary.value > sender->received.value) {
         sender->keepalive = frame->boundary;
     }
     sender->received = lsn_max(sender->received, frame->boundary);
@@ -260,8 +260,7 @@ static void confirm(struct server *server, struct fan_lsn flush)
     }
     server->confirmed = flush;
     size_t item = server->restart_item;
-    while (item < server->wal->items_count &&
-           server->wal->items[item].end.value <= flush.value) {
+    while (item < server->wal->items_count && server->wal->items[item].end.value <= flush.value) {
         item++;
     }
     if (rng_below(server->rng, 3) == 0) { /* the restart point moved: written at once */

@@ -24,11 +24,11 @@ struct live_target {
     struct target_context context;
     struct outside *outside;
     bool started;
-    bool lost;        /* until it is started again it takes nothing */
-    bool wake;        /* deliver() answered AGAIN */
-    size_t cursor;    /* events before it were offered since the start */
-    size_t reported;  /* log entries that a SETTLED outcome has covered */
-    size_t open;      /* batches under way */
+    bool lost;       /* until it is started again it takes nothing */
+    bool wake;       /* deliver() answered AGAIN */
+    size_t cursor;   /* events before it were offered since the start */
+    size_t reported; /* log entries that a SETTLED outcome has covered */
+    size_t open;     /* batches under way */
     uint64_t open_bytes;
     uint64_t sizes[OPEN_BATCHES_MAX];
     int64_t due_us;
@@ -175,8 +175,7 @@ static enum fan_status start(struct target *target, const struct target_checkpoi
     }
     drop_pending(outside);
     if (is_exact(self)) {
-        cut_back(outside,
-                 checkpoint == NULL ? 0 : (size_t)strtoull(checkpoint->detail, NULL, 10));
+        cut_back(outside, checkpoint == NULL ? 0 : (size_t)strtoull(checkpoint->detail, NULL, 10));
     }
     self->cursor = 0;
     if (checkpoint != NULL) {
@@ -203,9 +202,8 @@ static size_t next_wanted(const struct outside *outside, size_t cursor)
 {
     const struct wal *wal = &outside->world->wal;
     const struct plan *plan = plan_of(outside);
-    while (cursor < wal->events_count &&
-           (!plan_wants(plan, &wal->events[cursor]) ||
-            wal->events[cursor].skip_lsn.value < plan->begin.value)) {
+    while (cursor < wal->events_count && (!plan_wants(plan, &wal->events[cursor]) ||
+                                          wal->events[cursor].skip_lsn.value < plan->begin.value)) {
         cursor++;
     }
     return cursor;
@@ -216,8 +214,19 @@ static bool same_subject(const struct wal_event *event, const struct batch_event
     if (given->op != event->op || (given->relation == NULL) != (event->op == CHANGE_MESSAGE)) {
         return false;
     }
-    return given->relation == NULL ||
-           strcmp(given->relation->name, frame_table(event->table)) == 0;
+    return given->relation == NULL || strcmp(given->relation->name, frame_table(event->table)) == 0;
+}
+
+static void show_batch(const struct outside *outside, const struct batch *batch)
+{
+    struct world *world = outside->world;
+    for (size_t index = 0; index < batch->events_count; index++) {
+        const struct batch_event *event = &batch->events[index];
+        world_note(world, event->txn_end ? "  event, ends its transaction" : "  event",
+                   event->position.commit_lsn.value, (uint64_t)event->position.seq, event->op);
+    }
+    world_note(world, "  batch (part, limit, events)", batch->part, batch->limit,
+               batch->events_count);
 }
 
 /* The note of a row names its event. */
@@ -273,12 +282,12 @@ static void take_event(struct live_target *self, const struct batch *batch, size
                    (long long)given->position.seq);
         return;
     }
-    bool tagged = event->op != CHANGE_TRUNCATE && event->op != CHANGE_DELETE &&
-                  event->op != CHANGE_MESSAGE;
+    bool tagged =
+        event->op != CHANGE_TRUNCATE && event->op != CHANGE_DELETE && event->op != CHANGE_MESSAGE;
     if (!same_subject(event, given) ||
         (tagged && !same_content(batch, self->context.format, index, expected))) {
-        world_fail(world, "p%zu t%zu: e%zu has another content", outside->pipeline,
-                   outside->target, expected);
+        world_fail(world, "p%zu t%zu: e%zu has another content", outside->pipeline, outside->target,
+                   expected);
     }
     self->cursor = expected + 1;
     log_add(outside, (uint32_t)expected);
@@ -312,7 +321,7 @@ static void check_bounds(const struct live_target *self, const struct batch *bat
 
 static void check_parts(const struct live_target *self, const struct batch *batch)
 {
-    const struct outside *outside = self->outside;
+    struct outside *outside = self->outside;
     if (!plan_of(outside)->settings.batch.respect_source_tx) {
         return;
     }
@@ -323,6 +332,7 @@ static void check_parts(const struct live_target *self, const struct batch *batc
     }
     bool inside = batch->part == TXN_FIRST || batch->part == TXN_MIDDLE;
     if (inside && first->position.commit_lsn.value != last->position.commit_lsn.value) {
+        show_batch(outside, batch);
         world_fail(outside->world, "p%zu: a part holds events of two transactions",
                    outside->pipeline);
     }
@@ -331,9 +341,14 @@ static void check_parts(const struct live_target *self, const struct batch *batc
     }
     size_t at = wal_find(&outside->world->wal, last->position);
     size_t next = next_wanted(outside, at + 1);
+    while (next < outside->world->wal.events_count &&
+           (*outside_flag(outside, next) & FLAG_GAP) != 0) {
+        next = next_wanted(outside, next + 1); /* it will never come */
+    }
     if (next < outside->world->wal.events_count &&
         outside->world->wal.events[next].position.commit_lsn.value ==
             last->position.commit_lsn.value) {
+        show_batch(outside, batch);
         world_fail(outside->world, "p%zu: a batch ends inside a transaction without a mark",
                    outside->pipeline);
     }

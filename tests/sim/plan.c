@@ -25,6 +25,11 @@ void plan_tune(struct world *world, size_t index)
     settings->batch.max_inflight = 1 + (int64_t)rng_below(rng, 4);
     settings->error_handling.backoff_us = 100000 + (int64_t)rng_below(rng, 900000);
     settings->error_handling.backoff_max_us = 5000000;
+    if (settings->buffer.policy == BUFFER_ERROR) {
+        /* A burst must have a chance; without faults it must always fit. */
+        settings->buffer.max_events = world->flaky ? 20 + (int64_t)rng_below(rng, 100) : 8192;
+        settings->buffer.max_bytes = 1 << 24;
+    }
 }
 
 static void choose_tables(struct world *world, struct plan *plan)

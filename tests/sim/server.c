@@ -217,8 +217,7 @@ static int64_t stopping_step(struct server *server)
         sender->open = false;
         server->confirmed_disk = server->confirmed; /* its shutdown checkpoint */
         server->state = SERVER_DOWN;
-        server->state_until_us =
-            server->now_us + 500000 + (int64_t)rng_below(server->rng, 5000000);
+        server->state_until_us = server->now_us + 500000 + (int64_t)rng_below(server->rng, 5000000);
         return server->state_until_us;
     }
     server_send_some(server, 8);
@@ -231,8 +230,8 @@ static int64_t stopping_step(struct server *server)
 static int64_t next_tick(const struct server *server)
 {
     const struct walsender *sender = &server->sender;
-    bool more = sender->item < server->wal->items_count ||
-                sender->told.value != server->wal->end.value;
+    bool more =
+        sender->item < server->wal->items_count || sender->told.value != server->wal->end.value;
     if (more && sender->queue_count < SERVER_QUEUE / 2) {
         return server->now_us + TICK_US;
     }

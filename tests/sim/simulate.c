@@ -209,6 +209,28 @@ static void mishap(struct history *history)
     }
 }
 
+/* Under policy `error` a full buffer is an error for ever: the operator gives more. */
+static void enlarge_buffers(struct history *history)
+{
+    struct world *world = &history->world;
+    bool any = false;
+    for (size_t index = 0; index < PIPELINES_MAX; index++) {
+        struct plan *plan = &world->plans[index];
+        any = any || (plan->present && plan->settings.buffer.policy == BUFFER_ERROR);
+    }
+    if (!any) {
+        return;
+    }
+    if (world->process != NULL) {
+        engine_end(history, true);
+    }
+    for (size_t index = 0; index < PIPELINES_MAX; index++) {
+        if (world->plans[index].present) {
+            plan_tune(world, index);
+        }
+    }
+}
+
 static int64_t mishap_act(struct history *history)
 {
     struct world *world = &history->world;
@@ -220,6 +242,7 @@ static int64_t mishap_act(struct history *history)
         history->quiet_since_us = world->now_us;
         world_note(world, "faults end", 0, 0, 0);
         wal_settle(&world->wal, &world->rng, world->now_us);
+        enlarge_buffers(history);
         world->server.sender.broken = world->server.sender.broken || world->server.sender.mute;
         return INT64_MAX;
     }
@@ -297,9 +320,8 @@ static void collect_dues(struct history *history)
     history->due_us[ACTOR_STORE] = world->vault.job == NULL ? INT64_MAX : world->vault.due_us;
     history->due_us[ACTOR_READER] = process == NULL ? INT64_MAX : process->reader_due_us;
     for (size_t index = 0; index < PIPELINES_MAX; index++) {
-        history->due_us[ACTOR_PIPELINES + index] = process != NULL && index < process->count
-                                                       ? process->pipeline_due_us[index]
-                                                       : INT64_MAX;
+        history->due_us[ACTOR_PIPELINES + index] =
+            process != NULL && index < process->count ? process->pipeline_due_us[index] : INT64_MAX;
         for (size_t target = 0; target < TARGETS_MAX; target++) {
             history->due_us[ACTOR_TARGETS + index * TARGETS_MAX + target] =
                 outside_due_us(&world->outside[index][target]);
@@ -450,7 +472,8 @@ int main(int argc, char **argv)
         bool value = at + 1 < argc;
         if (strcmp(argv[at], "--trace") == 0) {
             trace = true;
-        } else if (strcmp(argv[at], "--seeds") == 0 && value && argument_number(argv[++at], &seeds)) {
+        } else if (strcmp(argv[at], "--seeds") == 0 && value &&
+                   argument_number(argv[++at], &seeds)) {
             continue;
         } else if (strcmp(argv[at], "--first-seed") == 0 && value &&
                    argument_number(argv[++at], &first)) {

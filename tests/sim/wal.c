@@ -92,8 +92,8 @@ void wal_change(struct wal *wal, size_t at, struct wal_event change, uint64_t si
 void wal_commit(struct wal *wal, size_t at, int64_t now_us)
 {
     struct wal_txn *txn = &wal->open[at];
-    if (wal->items_count > 0 && wal->items[wal->items_count - 1].kind == WAL_TXN && txn->count > 0 &&
-        txn->changes[0].lsn.value == wal->items[wal->items_count - 1].end.value) {
+    if (wal->items_count > 0 && wal->items[wal->items_count - 1].kind == WAL_TXN &&
+        txn->count > 0 && txn->changes[0].lsn.value == wal->items[wal->items_count - 1].end.value) {
         sometimes(SOMETIMES_END_IS_NEXT_START);
     }
     struct wal_item *item = item_add(wal, txn->count > 0 ? WAL_TXN : WAL_EMPTY, COMMIT_SIZE);

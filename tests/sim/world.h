@@ -50,8 +50,8 @@ struct outside {
     size_t log_count;
     size_t log_capacity;
     size_t durable;
-    size_t verified;        /* events before it were checked against confirmed positions */
-    size_t verified_marked; /* and against checkpoints */
+    size_t verified;                /* events before it were checked against confirmed positions */
+    size_t verified_marked;         /* and against checkpoints */
     struct fan_position checkpoint; /* in the vault */
     unsigned retries_left;
     struct live_target *live; /* of the running engine, or NULL */
