@@ -61,8 +61,11 @@ class Worker:
                 self.aborted += 1
             except (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure):
                 self.aborted += 1
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                # The server went away: that a commit may have come through is what o is for.
+            except psycopg2.Error as error:
+                # The server went away: that a commit may have come through is what o is for. What
+                # the server says itself has a code: class 57 is its going away, too.
+                if error.pgcode is not None and not error.pgcode.startswith("57"):
+                    raise
                 self.broken += 1
                 self.connection = None
                 pause(0.1)
@@ -80,8 +83,8 @@ class Worker:
         except Abort:
             self.connection.rollback()
             raise
-        except psycopg2.Error:
-            if not self.connection.closed:
+        except psycopg2.Error as error:
+            if error.pgcode is not None and not self.connection.closed:
                 self.connection.rollback()
             raise
 
