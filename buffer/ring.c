@@ -77,36 +77,69 @@ bool ring_has_room(struct ring *ring, size_t size)
     return fits;
 }
 
-/* Extends the run of drops before head by the change at head, or starts one. */
+bool ring_may_push(struct ring *ring, size_t size)
+{
+    switch (ring->limits.policy) {
+    case RING_BLOCK:
+        return ring_has_room(ring, size);
+    case RING_ERROR:
+        return true; /* a full ring fails the pipeline */
+    case RING_DROP_OLDEST:
+        break;
+    }
+    if (ring_has_room(ring, size)) {
+        return true;
+    }
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    /* One push starts at most one run, and a run that is open now may be closed until then. */
+    bool may = ring->gaps_count + 1 < RING_GAPS_MAX;
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
+    return may;
+}
+
+/* The run of drops that the store will have to know grows by one change. */
+static void ring_run_extend(struct ring *ring, const struct change *dropped)
+{
+    if (!ring->run_open) {
+        ring->run_open = true;
+        ring->run = (struct ring_gap){
+            .range = {.first = dropped->position},
+            .hold_lsn = dropped->hold_lsn,
+            .serial = ++ring->gap_serial,
+        };
+    }
+    ring->run.range.last = dropped->position;
+    ring->run.range.count++;
+    ring->dropped++;
+    bool listed =
+        ring->gaps_count > 0 && ring->gaps[ring->gaps_count - 1].serial == ring->run.serial;
+    if (!listed) { /* it is new, or the store took it as it was before */
+        FAN_ASSERT(ring->gaps_count < RING_GAPS_MAX); /* ring_may_push() was asked */
+        ring->gaps_count++;
+    }
+    ring->gaps[ring->gaps_count - 1] = ring->run;
+}
+
+/* Drops the change at head. The marker of an earlier run is already counted and in the store: it
+ * only moves into the marker that will be handed out, and ends the run at hand. */
 static void ring_drop_head(struct ring *ring)
 {
     struct change *oldest = ring_slot(ring, ring->head);
+    bool marker = oldest->op == CHANGE_GAP;
     if (!ring->gap_open) {
-        ring->gap_serial++;
         ring->gap_open = true;
-        ring->pending_gap = (struct ring_gap){
-            .range = {.first = oldest->position, .last = oldest->position, .count = 0},
-            .hold_lsn = oldest->hold_lsn,
-            .serial = ring->gap_serial,
-        };
-        if (ring->gaps_count == RING_GAPS_MAX) {
-            ring->pending_gap.serial = ring->gaps[RING_GAPS_MAX - 1].serial;
-        } else {
-            ring->gaps[ring->gaps_count++] = ring->pending_gap;
-        }
+        ring->run_open = false;
+        ring->pending_gap =
+            (struct change_gap){.first = marker ? oldest->gap->first : oldest->position};
+        ring->pending_hold = oldest->hold_lsn;
     }
-    struct ring_gap *listed = ring->gaps_count > 0 ? &ring->gaps[ring->gaps_count - 1] : NULL;
-    if (listed == NULL || listed->serial != ring->pending_gap.serial) {
-        /* The store took the run while it was open: it is listed again, as it grows. */
-        listed = &ring->gaps[ring->gaps_count++];
-        *listed = ring->pending_gap;
-        listed->hold_lsn = oldest->hold_lsn;
+    ring->pending_gap.last = oldest->position;
+    ring->pending_gap.count += marker ? oldest->gap->count : 1;
+    if (marker) {
+        ring->run_open = false;
+    } else {
+        ring_run_extend(ring, oldest);
     }
-    ring->pending_gap.range.last = oldest->position;
-    ring->pending_gap.range.count++;
-    listed->range.last = oldest->position;
-    listed->range.count++;
-    ring->dropped++;
     ring->bytes -= change_size(oldest);
     change_release(oldest);
     ring->head++;
@@ -175,15 +208,16 @@ static size_t ring_take_gap(struct ring *ring, struct change *ret_change)
     if (range == NULL) {
         return 0;
     }
-    *range = ring->pending_gap.range;
+    *range = ring->pending_gap;
     *ret_change = (struct change){
         .op = CHANGE_GAP,
         .position = range->last,
-        .hold_lsn = ring->pending_gap.hold_lsn,
+        .hold_lsn = ring->pending_hold,
         .gap = range,
         .txn_end = true,
     };
     ring->gap_open = false;
+    ring->run_open = false;
     return 1;
 }
 
@@ -237,6 +271,7 @@ uint64_t ring_discard(struct ring *ring)
     }
     ring->bytes = 0;
     ring->whole = ring->head;
+    ring->run_open = false;
     ring->gap_open = false; /* its row is in the list or the store, and its marker is sent again */
     (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
     return count;

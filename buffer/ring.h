@@ -54,6 +54,9 @@ struct ring_gap {
 
 enum { RING_GAPS_MAX = 64 };
 
+/* Under drop_oldest: a full ring with so many runs that the store does not know drops no more
+ * until it knows them; see ring_may_push(). */
+
 struct ring {
     struct ring_limits limits;
     struct change *slots; /* owned; events_max rounded up to a power of two */
@@ -73,14 +76,18 @@ struct ring {
     uint64_t tail;
     uint64_t whole;
     uint64_t bytes; /* of [head, tail) */
-    /* Runs of dropped changes not yet collected for the store, oldest first. The last one is
-     * `gap_open` while it stands directly before head: it still grows, and ring_take() hands it
-     * out as a change. When the list is full the last run takes in later ones. */
+    /* Runs of dropped changes that the store does not know as they are, oldest first. The last
+     * one is `run` while that still grows. */
     struct ring_gap gaps[RING_GAPS_MAX];
     uint32_t gaps_count;
-    bool gap_open;
-    struct ring_gap pending_gap; /* to be handed out before head, valid while gap_open */
+    bool run_open;
+    struct ring_gap run; /* valid while run_open */
     uint64_t gap_serial;
+    /* What ring_take() hands out before head as a change: everything that was dropped there. It
+     * holds several runs when markers of earlier ones were dropped between them. */
+    bool gap_open;
+    struct change_gap pending_gap; /* valid while gap_open, as its hold LSN */
+    struct fan_lsn pending_hold;
     uint64_t dropped; /* since init */
 };
 
@@ -94,6 +101,13 @@ void ring_release(struct ring *ring);
  * could not, the reader is woken through ring_take()'s result once there is room again.
  */
 bool ring_has_room(struct ring *ring, size_t size);
+
+/*
+ * Whether a change of `size` bytes may be pushed now under the ring's policy; false means that the
+ * reader has to wait. Under block as ring_has_room(). Under drop_oldest false while dropping would
+ * need more runs than are kept for the store: each has to be in it before an ack passes it.
+ */
+bool ring_may_push(struct ring *ring, size_t size);
 
 /*
  * Takes the change over. FAN_AGAIN (block) or FAN_FATAL (error) when the ring is full; nothing is

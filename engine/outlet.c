@@ -88,11 +88,11 @@ static size_t first_beyond(const struct batch *batch, struct fan_position positi
     return low;
 }
 
-/* Events from `first` on that stand for a change; a gap's marker does not. */
-static uint64_t count_rows(const struct batch *batch, size_t first)
+/* Events [first, end) that stand for a change; a gap's marker does not. */
+static uint64_t count_rows(const struct batch *batch, size_t first, size_t end)
 {
     uint64_t rows = 0;
-    for (size_t index = first; index < batch->events_count; index++) {
+    for (size_t index = first; index < end; index++) {
         rows += batch->events[index].op != CHANGE_GAP;
     }
     return rows;
@@ -107,7 +107,7 @@ static void outlet_accepted(struct outlet *outlet, const struct batch *batch, si
         .last = last->position,
         .first_hold = batch->events[first].hold_lsn,
         .first_commit_us = batch->events[first].commit_time_us,
-        .events = count_rows(batch, first),
+        .events = count_rows(batch, first, batch->events_count),
         .bytes = bytes,
     };
     outlet->window_tail++;
@@ -143,7 +143,7 @@ enum offer outlet_offer(struct outlet *outlet, struct batch *batch, struct rng *
 {
     size_t first = first_beyond(batch, outlet->given);
     if (first == batch->events_count) {
-        count_add(&outlet->counters.already, first);
+        count_add(&outlet->counters.already, count_rows(batch, 0, first));
         return OFFER_ACCEPTED;
     }
     if (outlet->retry_at_us > now_us) {
@@ -157,7 +157,7 @@ enum offer outlet_offer(struct outlet *outlet, struct batch *batch, struct rng *
     atomic_store_explicit(&outlet->counters.retry_at_us, 0, memory_order_relaxed);
     switch (outlet->target->type->deliver(outlet->target, batch, first, now_us, reterr)) {
     case FAN_OK:
-        count_add(&outlet->counters.already, first);
+        count_add(&outlet->counters.already, count_rows(batch, 0, first));
         outlet_accepted(outlet, batch, first);
         return OFFER_ACCEPTED;
     case FAN_AGAIN:

@@ -471,7 +471,8 @@ static int64_t reader_deadline(const struct reader *reader, int64_t now_us)
     int64_t deadline = now_us + IDLE_STEP_US;
     for (size_t index = 0; index < reader->intakes_count; index++) {
         int64_t restart_us = reader->intakes[index].restart_at_us;
-        if (restart_us != 0 && restart_us < deadline) {
+        bool waits = restart_us != 0 && reader->intakes[index].clean; /* else for its report */
+        if (waits && restart_us < deadline) {
             deadline = restart_us;
         }
     }

@@ -135,15 +135,14 @@ static const struct route *route_of(struct reader *reader, const struct change *
     return &reader->message_route;
 }
 
-/* Whether every intake under policy `block` that would get the change has room for it. */
+/* Whether every intake that would get the change can take it now. */
 static bool route_has_room(struct reader *reader, const struct route *route,
                            const struct change *change)
 {
     for (size_t at = 0; at < route->count; at++) {
         struct intake *intake = &reader->intakes[route->intakes[at]];
         struct ring *ring = &intake->pipeline->ring;
-        if (ring->limits.policy == RING_BLOCK && intake_admits(intake, change) &&
-            !ring_has_room(ring, change_size(change))) {
+        if (intake_admits(intake, change) && !ring_may_push(ring, change_size(change))) {
             reader->blocked_by = route->intakes[at];
             return false;
         }
