@@ -69,6 +69,7 @@ def own_server(directory):
 
 
 _databases = [0]
+_engines = []  # of the test that runs
 
 
 class Scene:
@@ -95,6 +96,7 @@ class Scene:
         """An engine that is not started yet; ended with the test."""
         engine = Engine(conf if conf is not None else self.conf(), self.directory / name, **options)
         self.engines.append(engine)
+        _engines.append(engine)
         return engine
 
     def records(self, name="out"):
@@ -166,10 +168,10 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:
-        for fixture in item.funcargs.values():
-            for engine in getattr(fixture, "engines", []):
-                report.sections.append((f"stderr of {engine.directory.name}",
-                                        engine.stderr()[-4000:]))
+        for engine in _engines:
+            report.sections.append((f"stderr of {engine.directory.name}", engine.stderr()[-6000:]))
+    if report.when == "teardown":
+        _engines.clear()
 
 
 _ = process  # its atexit hook stops every child that a crash of a test left behind

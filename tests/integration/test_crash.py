@@ -1,6 +1,7 @@
 """The engine's own death and its disk (E1, E12, reliability 33, 34, 37, 38, 41–44). libfault.so makes
 the Nth write, sync or send fail or kill; the verifier compares after the restart."""
 
+import contextlib
 import os
 import random
 import resource
@@ -148,12 +149,9 @@ def test_41_a_full_file_system_holds_the_slot_and_space_lets_it_go_on(scene, sma
     ballast.write_bytes(b"x" * (size.f_bavail * size.f_frsize - 65536))
     scene.sql("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 1000) i")
     if what == "store":
-        with ballast.open("ab") as stream:
-            try:
-                stream.write(b"x" * 65536)
-                stream.flush()
-            except OSError:
-                pass
+        with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as stream:
+            while True:
+                stream.write(b"x" * 4096)
         scene.sql("INSERT INTO t SELECT i, 'late' FROM generate_series(1001, 1100) i")
     written = scene.server.current_lsn()
     holds_for(lambda: engine.running and (

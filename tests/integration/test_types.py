@@ -1,6 +1,7 @@
 """Every type in the native envelope (formats.md section 1), special values included, and database
 settings that must not leak into values (reliability 29). The oracle is the table below."""
 
+import contextlib
 import json
 
 import pytest
@@ -120,9 +121,11 @@ def test_29_database_settings_do_not_leak_into_values(scene, setting):
     scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {columns()})")
     scene.server.sql("postgres", f"ALTER DATABASE {scene.database} SET {setting}")
     scene.engine().start()
-    with scene.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SET search_path = public; SET client_encoding = 'UTF8'; RESET timezone;"
-                       "SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'")
+    with contextlib.closing(scene.connect()) as connection:
+        connection.set_client_encoding("UTF8")
+        cursor = connection.cursor()
+        cursor.execute("SET search_path = public; RESET timezone; SET datestyle = 'ISO, MDY';"
+                       "SET intervalstyle = 'postgres'")
         cursor.execute(f"INSERT INTO t VALUES (1, {values()})")
     (_,) = scene.wait_records(1)
     (line,) = scene.records().lines()
