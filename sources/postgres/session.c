@@ -30,6 +30,7 @@ enum {
     LOW_WATER_BYTES = 65536,
     BEHIND_WAIT_US = 3000,
     BEHIND_NAP_US = 1000,
+    FILL_WORTH_BYTES = 8192, /* of one read; after less the sender gets time to fill the socket */
     PUBLICATION_SQL_MAX = 1 << 24,
 };
 
@@ -63,6 +64,7 @@ struct session {
     PGconn *stream;
     bool stream_unix;
     bool behind;
+    size_t filled; /* bytes handed out since libpq last read the socket */
     bool flush_pending;
     bool quiet;               /* no frame since the last receive() that found none */
     bool copy_over;           /* no more frames; results follow */
@@ -557,7 +559,12 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
     }
     char *buffer = NULL;
     int size = PQgetCopyData(self->stream, &buffer, 1);
+    if (size == 0 && !self->quiet && self->behind && self->filled < FILL_WORTH_BYTES) {
+        self->quiet = true; /* the socket was nearly empty: let it fill before the next call */
+        return FAN_AGAIN;
+    }
     if (size == 0) {
+        self->filled = 0;
         int there = 0;
         if (self->quiet) { /* otherwise the frames of this burst say that the server lives */
             (void)ioctl(PQsocket(self->stream), FIONREAD, &there); /* 0 when it cannot tell */
@@ -578,6 +585,7 @@ static enum fan_status session_receive(struct link *link, void **ret_buffer, siz
     if (size > 0) {
         *ret_buffer = buffer; /* of malloc(3): PQfreemem() is free(3) but on Windows */
         *ret_size = (size_t)size;
+        self->filled += (size_t)size;
         self->quiet = false;
         return FAN_OK;
     }
