@@ -166,7 +166,7 @@ static void finish(struct sim_link *self, enum job job, struct link_event *event
         fail(event, self->server->state == SERVER_STOPPING ? "57P03" : "", "the server is not up");
         return;
     }
-    if (one_in(self, 20)) {
+    if (one_in(self, 50)) {
         fail(event, "", "the connection was lost");
         return;
     }

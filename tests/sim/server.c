@@ -211,7 +211,8 @@ static int64_t stopping_step(struct server *server)
         if (sender->open && sender->let_go) {
             sometimes(SOMETIMES_DRAIN_LET_GO);
         }
-        note(server, "server: stopped", server->confirmed.value, 0);
+        note(server, "server: stopped (confirmed, how)", server->confirmed.value,
+             (unsigned)sender->open + 2u * confirmed + 4u * sender->let_go + 8u * over);
         sender->ended = sender->open;
         sender->broken = true;
         sender->open = false;

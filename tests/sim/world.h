@@ -100,6 +100,7 @@ struct world {
     int64_t now_us;
     int64_t jumped_us; /* when time last jumped */
     bool flaky;        /* faults happen */
+    uint64_t calm;     /* how much rarer the small ones are in this history */
     bool crashing;     /* the engine is being thrown away */
     struct wal wal;
     struct server server;
@@ -124,7 +125,7 @@ static inline bool world_chance(struct world *world, uint64_t one_in)
 /* A chance that exists only while faults happen. */
 static inline bool world_mishap(struct world *world, uint64_t one_in)
 {
-    return world->flaky && world_chance(world, one_in);
+    return world->flaky && world_chance(world, one_in * world->calm);
 }
 
 static inline void world_note(struct world *world, const char *what, uint64_t first,
