@@ -136,7 +136,7 @@ class World:
 
 ORDERS = """(id bigint PRIMARY KEY, customer int NOT NULL, status text NOT NULL,
     total numeric(12,2) NOT NULL, placed_at timestamptz NOT NULL, note text)"""
-ROW = """SELECT i, (i * 7919 %% 100000)::int, (ARRAY['new','paid','sent','done'])[1 + i %% 4],
+ROW = """SELECT i, (i::bigint * 7919 %% 100000)::int, (ARRAY['new','paid','sent','done'])[1 + i %% 4],
     (i %% 100000) / 100.0, timestamptz '2026-01-01' + i * interval '1 second',
     'order number ' || i || ' of the bench'"""
 
