@@ -486,10 +486,9 @@ enum fan_status engine_stop(struct engine *engine, int64_t timeout_us, struct fa
         running = readers_wait(engine, clock_monotonic_us() + timeout_us);
     }
     for (size_t index = 0; index < engine->sources_count; index++) {
-        reader_thread_release(&engine->sources[index].thread);
+        reader_thread_stop(&engine->sources[index].thread);
     }
-    workers_destroy(engine->workers);
-    engine->workers = NULL;
+    workers_stop(engine->workers);
     if (running > 0) {
         return fan_fail(reterr, FAN_RETRY,
                         "%zu of %zu sources could not deliver everything in time", running,
@@ -504,17 +503,18 @@ void engine_destroy(struct engine *engine)
         return;
     }
     for (size_t index = 0; index < engine->sources_count; index++) {
-        reader_thread_release(&engine->sources[index].thread);
+        reader_thread_stop(&engine->sources[index].thread);
     }
-    workers_destroy(engine->workers);
-    engine->workers = NULL;
+    workers_stop(engine->workers);
     for (size_t index = 0; index < engine->pipelines_count; index++) {
         pipeline_release(&engine->pipelines[index].pipeline);
     }
     io_pool_destroy(engine->io_pool);
+    workers_destroy(engine->workers); /* targets and I/O threads scheduled until here */
     /* The store thread answers what waits, so it goes before the readers that are answered. */
     keeper_destroy(engine->keeper);
     for (size_t index = 0; index < engine->sources_count; index++) {
+        reader_thread_release(&engine->sources[index].thread);
         reader_release(&engine->sources[index].reader);
         free(engine->sources[index].patterns);
     }

@@ -88,7 +88,7 @@ enum fan_status reader_thread_start(struct reader_thread *thread, struct reader 
     return FAN_OK;
 }
 
-void reader_thread_release(struct reader_thread *thread)
+void reader_thread_stop(struct reader_thread *thread)
 {
     if (thread->running) {
         atomic_store(&thread->quit, true);
@@ -96,6 +96,11 @@ void reader_thread_release(struct reader_thread *thread)
         (void)pthread_join(thread->thread, NULL); /* cannot fail: it was created and not joined */
         thread->running = false;
     }
+}
+
+void reader_thread_release(struct reader_thread *thread)
+{
+    reader_thread_stop(thread);
     if (thread->wake_fd >= 0) {
         (void)close(thread->wake_fd); /* an eventfd has nothing to lose */
         thread->wake_fd = -1;

@@ -31,7 +31,9 @@ enum fan_status reader_thread_init(struct reader_thread *thread,
 enum fan_status reader_thread_start(struct reader_thread *thread, struct reader *reader,
                                     struct fan_error *reterr) FAN_MUST_CHECK;
 void reader_thread_wake(struct reader_thread *thread);
-/* Ends the thread after its current step. Accepts one that never started. */
+/* Ends the thread after its current step; it may still be woken. */
+void reader_thread_stop(struct reader_thread *thread);
+/* Stops, and closes the descriptor: nobody may wake it any more. Accepts one that never started. */
 void reader_thread_release(struct reader_thread *thread);
 
 #endif

@@ -192,7 +192,7 @@ enum fan_status workers_create(struct pipeline *const *pipelines, size_t pipelin
     return FAN_OK;
 }
 
-void workers_destroy(struct workers *workers)
+void workers_stop(struct workers *workers)
 {
     if (workers == NULL) {
         return;
@@ -201,9 +201,18 @@ void workers_destroy(struct workers *workers)
     workers->stopping = true;
     (void)pthread_cond_broadcast(&workers->news); /* cannot fail */
     (void)pthread_mutex_unlock(&workers->lock);   /* cannot fail: we hold it */
-    for (size_t index = 0; index < workers->threads_count; index++) {
-        (void)pthread_join(workers->threads[index], NULL); /* cannot fail: created, not joined */
+    for (; workers->threads_count > 0; workers->threads_count--) {
+        /* cannot fail: created, not joined */
+        (void)pthread_join(workers->threads[workers->threads_count - 1], NULL);
     }
+}
+
+void workers_destroy(struct workers *workers)
+{
+    if (workers == NULL) {
+        return;
+    }
+    workers_stop(workers);
     free(workers->threads);
     free(workers);
 }

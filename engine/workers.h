@@ -22,7 +22,9 @@ enum fan_status workers_create(struct pipeline *const *pipelines, size_t pipelin
                                size_t threads_count, struct workers **ret_workers,
                                struct fan_error *reterr) FAN_MUST_CHECK;
 void workers_schedule(struct workers *workers, struct pipeline *pipeline);
-/* Ends the threads after their current step. Accepts NULL. */
+/* Ends the threads after their current step; scheduling is then without effect. Accepts NULL. */
+void workers_stop(struct workers *workers);
+/* Stops, and frees: nobody may schedule any more. Accepts NULL. */
 void workers_destroy(struct workers *workers);
 
 #endif
