@@ -136,7 +136,7 @@ static void watch_stop(struct history *history)
         engine_end(history, false);
     } else if (world->now_us >= process->stop_deadline_us) {
         sometimes(SOMETIMES_STOP_CUT_SHORT);
-        if (history->at_end) {
+        if (!world->flaky) {
             world_fail(world, "I24: a graceful stop without any fault does not end");
         }
         engine_end(history, true);
@@ -155,6 +155,9 @@ static int64_t users_act(struct history *history)
     struct world *world = &history->world;
     if (history->growths_left == 0) {
         return INT64_MAX;
+    }
+    if (world->server.state != SERVER_UP) {
+        return in(world, 500000); /* a stopping server sends its users away first */
     }
     unsigned burst = world_chance(world, 8) ? 12 : 1;
     for (; burst > 0 && history->growths_left > 0; burst--) {
@@ -260,6 +263,9 @@ static int64_t mishap_act(struct history *history)
         world_note(world, "faults end", 0, 0, 0);
         wal_settle(&world->wal, &world->rng, world->now_us);
         enlarge_buffers(history);
+        if (world->process != NULL && world->process->stopping) {
+            world->process->stop_deadline_us = world->now_us + 120000000; /* now it has to end */
+        }
         world->server.sender.broken = world->server.sender.broken || world->server.sender.mute;
         return INT64_MAX;
     }
