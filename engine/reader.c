@@ -108,12 +108,25 @@ void reader_release(struct reader *reader)
 void reader_start(struct reader *reader, int64_t now_us)
 {
     for (size_t index = 0; index < reader->intakes_count; index++) {
+        intake_wish(&reader->intakes[index], WISH_IDLE);
+    }
+    reader->persist_at_us = now_us;
+}
+
+void reader_begin_pipelines(struct reader *reader)
+{
+    if (reader->begun) {
+        return;
+    }
+    reader->begun = true;
+    for (size_t index = 0; index < reader->intakes_count; index++) {
         struct intake *intake = &reader->intakes[index];
         bool runs = intake->state != PIPELINE_PAUSED && intake->state != PIPELINE_STOPPED &&
                     intake->state != PIPELINE_ERROR;
-        intake_wish(intake, runs ? WISH_FLOW : WISH_IDLE);
+        if (runs && !reader->stopping) {
+            intake_wish(intake, WISH_FLOW);
+        }
     }
-    reader->persist_at_us = now_us;
 }
 
 /* ---- reports of the pipelines ---- */

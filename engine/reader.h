@@ -105,6 +105,7 @@ struct reader {
     bool *touched;              /* owned; per intake: pushed to since the last publish */
 
     bool session;       /* between session_started and session_ended */
+    bool begun;         /* a session has started: the pipelines' targets may begin */
     bool rewind_wanted; /* an intake has to be sent what was passed over */
     int blocked_by;     /* index of the intake that holds the reader, or -1 */
     bool stopping;      /* draining for the end */
@@ -151,8 +152,15 @@ enum fan_status reader_add(struct reader *reader, size_t index, size_t first_gat
 void reader_attach(struct reader *reader, struct source *source);
 void reader_release(struct reader *reader);
 
-/* First call: wishes every pipeline what its state asks for. */
+/* First call: no pipeline runs before reader_begin_pipelines(). */
 void reader_start(struct reader *reader, int64_t now_us);
+
+/*
+ * Lets the targets of running pipelines begin, once: at the first session. Not before, because a
+ * target that begins goes back to its checkpoint, and a store that the source refuses (an old copy)
+ * must not make it cut off what a newer one confirmed.
+ */
+void reader_begin_pipelines(struct reader *reader);
 void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_wait);
 
 /* Any thread. Returns when the verb is in effect and persisted, or at the deadline. */

@@ -71,6 +71,7 @@ static void sink_session_started(struct source_sink *sink, struct fan_lsn start,
     reader->session = true;
     reader->persisted = lsn_max(reader->persisted, start);
     acktrack_session(&reader->track, start);
+    reader_begin_pipelines(reader);
     for (size_t index = 0; index < reader->intakes_count; index++) {
         intake_try_open(&reader->intakes[index], true);
     }
