@@ -32,6 +32,7 @@ enum {
     CONNECTION_REQUESTS_MAX = 1000,
     IDLE_TIMEOUT_S = 30,
     LISTENERS = 2,
+    LOOK_INTERVAL_US = 1000000,
 };
 
 static const int64_t header_timeout_us = 10 * 1000 * 1000;
@@ -206,12 +207,14 @@ static int64_t shut_late(struct api *api, int64_t now_us)
 
 static int wait_ms(const struct api *api, int64_t now_us, int64_t next_us)
 {
-    int64_t wait = next_us == INT64_MAX ? -1 : (next_us - now_us) / 1000 + 1;
+    /* Out of descriptors, libmicrohttpd leaves the listener alone until it is run again. */
+    int64_t wait = next_us - now_us < LOOK_INTERVAL_US ? (next_us - now_us) / 1000 + 1
+                                                       : LOOK_INTERVAL_US / 1000;
     for (size_t i = 0; i < LISTENERS; i++) {
         MHD_UNSIGNED_LONG_LONG own = 0;
         if (api->listeners[i].daemon != NULL &&
             MHD_get_timeout(api->listeners[i].daemon, &own) == MHD_YES &&
-            (wait < 0 || own < (MHD_UNSIGNED_LONG_LONG)wait)) {
+            own < (MHD_UNSIGNED_LONG_LONG)wait) {
             wait = (int64_t)own;
         }
     }
