@@ -81,7 +81,7 @@ pipelines:
 
 
 @pytest.mark.parametrize("text, line", [
-    ("data_dir: [", 1), ("a: b: c\n", 1), ("data_dir: /x\n\tlog: y\n", 2), ("%YAML 9\n---\n", 1),
+    ("data_dir: [", 1), ("a: b: c\n", 1), ("data_dir: /x\n\tlog: y\n", 1), ("%YAML 9\n---\n", 1),
     ("data_dir: *x\n", 1), ("data_dir: /x\ndata_dir: /y\n", 2), ("data_dir: \xff\n", 1),
     ("", 1), ("- a\n", 1), ("\x00", 1)],
     ids=["open", "colons", "tab", "directive", "alias", "twice", "latin1", "empty", "list", "nul"])

@@ -132,7 +132,8 @@ def test_6_a_stopping_server_is_let_go(own_scene):
     scene = own_scene()
     scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
     engine = scene.engine(scene.conf(targets=[{"name": "pipe", "type": "stdout"}],
-                                     buffer={"max_events": 100}), pipe=True).start()
+                                     buffer={"max_events": 100},
+                                     batch={"max_bytes": "64KiB"}), pipe=True).start()
     scene.sql("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 5000) i")
     wait_until(lambda: engine.pipeline()["status"]["blocks_reader"])
     before = engine.source()["status_updates"]
