@@ -110,6 +110,7 @@ static enum fan_status set_tls(struct keywords *keywords, const PQconninfoOption
                                bool insecure_tls, struct link_failure *ret_failure)
 {
     keywords_set(keywords, "gssencmode", "disable");
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): pgfan never changes its environment */
     bool by_service = value_of(parsed, "service") != NULL || getenv("PGSERVICE") != NULL;
     FAN_CLEANUP(conninfo_free_p)
     PQconninfoOption *others = by_service ? effective(keywords) : PQconndefaults();
@@ -234,6 +235,18 @@ static void drop_notice(void *context, const PGresult *result)
     (void)result; /* libpq would print it to stderr */
 }
 
+/*
+ * A database without an encoding holds any bytes. Asked for UTF-8, the server refuses a value that
+ * is not, each time it comes to it. As they are the bytes reach the encoder, which replaces what is
+ * not UTF-8: a value never stops a stream.
+ */
+static bool take_bytes_as_they_are(PGconn *conn)
+{
+    const char *encoding = PQparameterStatus(conn, "server_encoding");
+    return encoding == NULL || strcmp(encoding, "SQL_ASCII") != 0 ||
+           PQsetClientEncoding(conn, "SQL_ASCII") == 0;
+}
+
 static enum fan_status start(const struct keywords *keywords, const struct query_limit *limit,
                              PGconn **ret_conn, struct link_failure *ret_failure)
 {
@@ -246,7 +259,7 @@ static enum fan_status start(const struct keywords *keywords, const struct query
     (void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);  /* the old value is the default */
     (void)PQsetNoticeReceiver(conn, drop_notice, NULL); /* so is the old receiver */
     enum fan_status status = poll_connection(conn, limit, ret_failure);
-    if (status == FAN_OK && PQsetnonblocking(conn, 1) != 0) {
+    if (status == FAN_OK && (!take_bytes_as_they_are(conn) || PQsetnonblocking(conn, 1) != 0)) {
         connect_failure(conn, ret_failure);
         status = FAN_RETRY;
     }
