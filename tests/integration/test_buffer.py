@@ -3,6 +3,7 @@ is a pipe that nobody reads."""
 
 import contextlib
 import json
+import os
 
 import pytest
 
@@ -55,7 +56,9 @@ def test_d1_d2_64_block_holds_the_reader_at_the_bound_and_loses_nothing(scene, b
         return status["buffer"]["events"] <= 500 and status["buffer"]["capacity_events"] == 500
 
     holds_for(bounded, 5, "the depth stays at the bound")
-    assert max(depths) == 500 and max(memory) - min(memory) < 2048
+    # A sanitizer keeps freed memory for a while.
+    slack = 2048 if not {"ASAN_OPTIONS", "TSAN_OPTIONS"} & set(os.environ) else 65536
+    assert max(depths) == 500 and max(memory) - min(memory) < slack, memory
     gauges = engine.metrics()
     depth = [value for name, series in gauges.items() if "buffer" in name and "events" in name
              for labels, value in series if labels.get("pipeline") == "all"]
