@@ -55,14 +55,13 @@ enum fan_status intake_init(struct intake *intake, const struct intake_setup *se
     intake->places = calloc(targets_count, sizeof(*intake->places));
     intake->persisted_moves = calloc(targets_count, sizeof(*intake->persisted_moves));
     intake->posted_moves = calloc(targets_count, sizeof(*intake->posted_moves));
-    enum fan_status status = FAN_OK;
     if (intake->tables == NULL || intake->prefixes == NULL || intake->places == NULL ||
         intake->persisted_moves == NULL || intake->posted_moves == NULL) {
-        status = fan_fail(reterr, FAN_RETRY, "could not allocate pipeline \"%s\": out of memory",
-                          settings->name);
-    } else {
-        status = patterns_compile(intake, reterr);
+        intake_release(intake);
+        return fan_fail(reterr, FAN_RETRY, "could not allocate pipeline \"%s\": out of memory",
+                        settings->name);
     }
+    enum fan_status status = patterns_compile(intake, reterr);
     if (status != FAN_OK) {
         intake_release(intake);
         return status;

@@ -128,7 +128,7 @@ static enum fan_status pipeline_build(struct pipeline *pipeline, const struct pi
     }
     struct encode_settings formats[BATCH_FORMATS_MAX];
     size_t formats_count = 0;
-    size_t format_of_target[PIPELINE_TARGETS_MAX];
+    size_t format_of_target[PIPELINE_TARGETS_MAX] = {0};
     enum fan_status status =
         formats_collect(settings, formats, &formats_count, format_of_target, reterr);
     if (status == FAN_OK) {

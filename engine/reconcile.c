@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
 #include "engine/state.h"
 
@@ -148,7 +147,6 @@ enum fan_status reconcile(const struct engine_setup *setup, struct store *store,
         }
     }
     size_t removals_max = 2 * (state->checkpoints_count + state->pipelines_count);
-    FAN_CLEANUP(fan_free_p)
     struct store_removal *removals = calloc(removals_max + 1, sizeof(*removals));
     if (removals == NULL) {
         return fan_fail(reterr, FAN_RETRY, "could not compare conf and store: out of memory");
@@ -156,9 +154,8 @@ enum fan_status reconcile(const struct engine_setup *setup, struct store *store,
     size_t count = 0;
     checkpoints_sift(setup->settings, state, removals, &count);
     pipelines_sift(setup->settings, state, removals, &count);
-    if (count == 0) {
-        return FAN_OK;
-    }
     struct store_update update = {.removals = removals, .removals_count = count};
-    return store_save(store, &update, reterr);
+    enum fan_status status = count == 0 ? FAN_OK : store_save(store, &update, reterr);
+    free(removals);
+    return status;
 }
