@@ -132,7 +132,6 @@ enum fan_status catalog_describe(const struct catalog_request *request, PGconn *
                                  const struct query_limit *limit, struct link_column **ret_columns,
                                  struct link_failure *ret_failure)
 {
-    FAN_CLEANUP(fan_free_p)
     struct link_column *columns = calloc(request->columns_count + 1, sizeof(*columns));
     if (columns == NULL) {
         *ret_failure = (struct link_failure){0};
@@ -142,8 +141,10 @@ enum fan_status catalog_describe(const struct catalog_request *request, PGconn *
     enum fan_status status = describe_types(request, query, limit, columns, ret_failure);
     status =
         status == FAN_OK ? describe_columns(request, query, limit, columns, ret_failure) : status;
-    if (status == FAN_OK) {
-        *ret_columns = FAN_STEAL(columns);
+    if (status != FAN_OK) {
+        free(columns);
+        return status;
     }
-    return status;
+    *ret_columns = columns;
+    return FAN_OK;
 }

@@ -165,7 +165,7 @@ const char *postgres_slot_name(const struct postgres_options *from, const char *
     for (char *at = text; *at != '\0'; at++) {
         char lower = (char)tolower((unsigned char)*at);
         bool allowed = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
-        *at = allowed ? lower : '_';
+        *at = (char)(allowed ? lower : '_');
     }
     return text;
 }

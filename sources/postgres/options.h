@@ -41,9 +41,9 @@ extern const struct conf_table postgres_table;
 
 /* The names under these options, made from the source's name where the conf gives none: other
  * characters than a-z, 0-9 and _ become _. `text_size` is at least 64. Return `text`. */
-const char *postgres_slot_name(const struct postgres_options *options, const char *source_name,
+const char *postgres_slot_name(const struct postgres_options *from, const char *source_name,
                                char *text, size_t text_size);
-const char *postgres_publication_name(const struct postgres_options *options,
-                                      const char *source_name, char *text, size_t text_size);
+const char *postgres_publication_name(const struct postgres_options *from, const char *source_name,
+                                      char *text, size_t text_size);
 
 #endif

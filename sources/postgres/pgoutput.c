@@ -53,6 +53,7 @@ static bool name_fits(const char *name)
 
 static const char *parse_relation(struct wire *wire, struct pgoutput_relation *relation)
 {
+    static const char identities[] = {'d', 'n', 'f', 'i'};
     relation->relid = wire_u32(wire);
     relation->schema = wire_cstring(wire);
     relation->name = wire_cstring(wire);
@@ -64,7 +65,7 @@ static const char *parse_relation(struct wire *wire, struct pgoutput_relation *r
     if (!name_fits(relation->schema) || !name_fits(relation->name)) {
         return "name too long";
     }
-    if (memchr("dnfi", relation->identity, 4) == NULL) {
+    if (memchr(identities, relation->identity, sizeof(identities)) == NULL) {
         return "unknown replica identity";
     }
     if (relation->columns_count > RELATION_COLUMNS_MAX) {

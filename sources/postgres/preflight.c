@@ -440,9 +440,10 @@ static enum fan_status expand_tables(struct preflight *preflight,
         return status;
     }
     int count = PQntuples(rows);
-    FAN_CLEANUP(fan_free_p) bool *marked = calloc((size_t)count + 1, sizeof(*marked));
-    preflight->tables = calloc((size_t)count + 1, sizeof(*preflight->tables));
-    if (count > PREFLIGHT_TABLES_MAX || marked == NULL || preflight->tables == NULL) {
+    preflight->tables =
+        count > PREFLIGHT_TABLES_MAX ? NULL : calloc((size_t)count + 1, sizeof(*preflight->tables));
+    bool *marked = preflight->tables == NULL ? NULL : calloc((size_t)count + 1, sizeof(*marked));
+    if (marked == NULL) {
         (void)fan_fail(&ret_failure->error, FAN_RETRY, "could not list %d tables: %s", count,
                        count > PREFLIGHT_TABLES_MAX ? "too many" : "out of memory");
         return FAN_RETRY;
@@ -455,6 +456,7 @@ static enum fan_status expand_tables(struct preflight *preflight,
             take_table(preflight, rows, i);
         }
     }
+    free(marked);
     return FAN_OK;
 }
 

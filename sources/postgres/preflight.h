@@ -69,7 +69,7 @@ enum fan_status preflight_identify(struct link_facts *facts, PGconn *replication
                                    struct link_failure *ret_failure) FAN_MUST_CHECK;
 
 /* Only the row of pg_replication_slots. */
-enum fan_status preflight_slot(struct link_facts *facts, PGconn *query, const char *slot,
+enum fan_status preflight_slot(struct link_facts *facts, PGconn *query, const char *name,
                                const struct query_limit *limit,
                                struct link_failure *ret_failure) FAN_MUST_CHECK;
 

@@ -59,7 +59,7 @@ static void one_line(const char *text, char *line, size_t line_size)
 {
     size_t used = 0;
     for (; *text != '\0' && used + 1 < line_size; text++) {
-        line[used++] = *text == '\n' || *text == '\t' ? ' ' : *text;
+        line[used++] = (char)(*text == '\n' || *text == '\t' ? ' ' : *text);
     }
     while (used > 0 && line[used - 1] == ' ') {
         used--;

@@ -51,7 +51,8 @@ void relations_reset(struct relations *relations)
 static struct relations_entry *slot_of(struct relations_entry *slots, size_t slots_count,
                                        uint32_t relid)
 {
-    size_t at = (relid * 2654435761u) & (slots_count - 1);
+    uint32_t hash = relid * 2654435761u; /* modulo 2^32, as meant */
+    size_t at = hash & (slots_count - 1);
     while (slots[at].used && slots[at].relid != relid) {
         at = (at + 1) & (slots_count - 1);
     }

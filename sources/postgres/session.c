@@ -468,7 +468,7 @@ static void session_begin_sample(struct link *link)
 
 static void adopt_stream(struct session *self, PGconn *opened)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof(address);
     self->stream = opened;
     self->publication_skipped = false;

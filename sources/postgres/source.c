@@ -605,7 +605,7 @@ void pg_source_stop(struct source *source)
 
 void pg_source_status(const struct source *source, struct source_status *ret_status)
 {
-    /* The lock is the only member that changes. */
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): casts const away, only the lock changes */
     struct pg_source *self = (struct pg_source *)(uintptr_t)source;
     (void)pthread_mutex_lock(&self->lock); /* cannot fail for a default mutex */
     *ret_status = self->shared;
