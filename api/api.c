@@ -35,8 +35,8 @@ enum {
     LOOK_INTERVAL_US = 1000000,
 };
 
-static const int64_t header_timeout_us = 10 * 1000 * 1000;
-static const int64_t exchange_timeout_us = 30 * 1000 * 1000;
+static const int64_t header_timeout_us = 10000000;
+static const int64_t exchange_timeout_us = 30000000;
 
 struct listener {
     struct api *api;

@@ -64,17 +64,17 @@ enum fan_status listen_unix(const char *path, int *ret_descriptor, struct fan_er
     if (status != FAN_OK) {
         return status;
     }
-    FAN_CLEANUP(fan_close_p)
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Nobody can connect before listen(), so the mode is right before the first connection. */
     if (descriptor < 0 ||
         bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
         chmod(path, 0660) != 0 || listen(descriptor, LISTEN_BACKLOG) != 0) {
-        return fan_fail_errno(reterr, FAN_FATAL, errno, "cannot listen on control socket \"%s\"",
-                              path);
+        status = fan_fail_errno(reterr, FAN_FATAL, errno, "cannot listen on control socket \"%s\"",
+                                path);
+        fan_close_p(&descriptor);
+        return status;
     }
     *ret_descriptor = descriptor;
-    descriptor = -1;
     return FAN_OK;
 }
 
@@ -152,20 +152,18 @@ enum fan_status listen_tcp(const char *address, int *ret_descriptor, uint16_t *r
         return fail_address(address, "only loopback addresses are served without tokens", reterr);
     }
     int on = 1;
-    FAN_CLEANUP(fan_close_p)
+    socklen_t room = sizeof(bound);
     int descriptor = socket(bound.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0 || setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        bind(descriptor, &bound.any, size) != 0 || listen(descriptor, LISTEN_BACKLOG) != 0) {
-        return fan_fail_errno(reterr, errno == EADDRINUSE ? FAN_RETRY : FAN_FATAL, errno,
-                              "cannot listen on \"%s\"", address);
-    }
-    size = sizeof(bound);
-    if (getsockname(descriptor, &bound.any, &size) != 0) {
-        return fan_fail_errno(reterr, FAN_FATAL, errno, "cannot listen on \"%s\"", address);
+        bind(descriptor, &bound.any, size) != 0 || listen(descriptor, LISTEN_BACKLOG) != 0 ||
+        getsockname(descriptor, &bound.any, &room) != 0) {
+        enum fan_status status = errno == EADDRINUSE ? FAN_RETRY : FAN_FATAL;
+        status = fan_fail_errno(reterr, status, errno, "cannot listen on \"%s\"", address);
+        fan_close_p(&descriptor);
+        return status;
     }
     *ret_port = ntohs(bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port);
     *ret_descriptor = descriptor;
-    descriptor = -1;
     return FAN_OK;
 }
 

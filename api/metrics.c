@@ -211,8 +211,8 @@ static void append_sample(struct bytes *text, const struct metric *metric, const
 static void append_engine(struct bytes *text, const struct request *request,
                           const struct engine_status *status)
 {
-    for (size_t m = 0; m < CONF_COUNT(engine_metrics); m++) {
-        const struct metric *metric = &engine_metrics[m];
+    for (size_t row = 0; row < CONF_COUNT(engine_metrics); row++) {
+        const struct metric *metric = &engine_metrics[row];
         append_head(text, metric->name, metric->type, metric->help);
         append_sample(text, metric, "", status);
     }
@@ -287,8 +287,8 @@ static void append_pipelines(struct bytes *text, struct bytes *labels,
         append_head_once(text, &pipeline_metrics[first]);
         for (size_t i = 0; i < status->pipelines_count; i++) {
             pipeline_labels(labels, &status->pipelines[i]);
-            for (size_t m = first; m < group_end(pipeline_metrics, first, count); m++) {
-                append_sample(text, &pipeline_metrics[m], bytes_text(labels),
+            for (size_t row = first; row < group_end(pipeline_metrics, first, count); row++) {
+                append_sample(text, &pipeline_metrics[row], bytes_text(labels),
                               &status->pipelines[i]);
             }
         }
@@ -307,18 +307,19 @@ static void append_pipelines(struct bytes *text, struct bytes *labels,
 static void append_targets(struct bytes *text, struct bytes *labels,
                            const struct engine_status *status)
 {
-    for (size_t m = 0; m < CONF_COUNT(target_metrics); m++) {
-        append_head_once(text, &target_metrics[m]);
+    for (size_t row = 0; row < CONF_COUNT(target_metrics); row++) {
+        append_head_once(text, &target_metrics[row]);
         for (size_t i = 0; i < status->pipelines_count; i++) {
             const struct pipeline_status *pipeline = &status->pipelines[i];
-            for (size_t t = 0; t < pipeline->targets_count; t++) {
+            for (size_t target = 0; target < pipeline->targets_count; target++) {
                 bytes_clear(labels);
                 append_label(labels, "pipeline", pipeline->name);
                 bytes_append_char(labels, ',');
-                append_label(labels, "target", pipeline->targets[t].name);
+                append_label(labels, "target", pipeline->targets[target].name);
                 bytes_append_char(labels, ',');
-                append_label(labels, "type", pipeline->targets[t].type);
-                append_sample(text, &target_metrics[m], bytes_text(labels), &pipeline->targets[t]);
+                append_label(labels, "type", pipeline->targets[target].type);
+                append_sample(text, &target_metrics[row], bytes_text(labels),
+                              &pipeline->targets[target]);
             }
         }
     }
@@ -327,12 +328,12 @@ static void append_targets(struct bytes *text, struct bytes *labels,
 static void append_sources(struct bytes *text, struct bytes *labels,
                            const struct engine_status *status)
 {
-    for (size_t m = 0; m < CONF_COUNT(source_metrics); m++) {
-        append_head_once(text, &source_metrics[m]);
+    for (size_t row = 0; row < CONF_COUNT(source_metrics); row++) {
+        append_head_once(text, &source_metrics[row]);
         for (size_t i = 0; i < status->sources_count; i++) {
             bytes_clear(labels);
             append_label(labels, "source", status->sources[i].name);
-            append_sample(text, &source_metrics[m], bytes_text(labels), &status->sources[i]);
+            append_sample(text, &source_metrics[row], bytes_text(labels), &status->sources[i]);
         }
     }
     append_head(text, "source_state", "gauge", "1 for the state that the source is in.");

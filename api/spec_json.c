@@ -135,11 +135,10 @@ static json_t *section_json(const struct conf_table *table, const void *section,
     }
     put_options(object, table, section, depth);
     if (table->family != CONF_FAMILY_NONE) {
-        const void *own = NULL;
-        const struct conf_table *own_table = NULL;
-        memcpy(&own, (const char *)section + table->extension_offset, sizeof(own));
-        memcpy(&own_table, (const char *)section + table->extension_table_offset,
-               sizeof(own_table));
+        const char *start = section;
+        const void *own = *(const void *const *)(start + table->extension_offset);
+        const struct conf_table *own_table =
+            *(const struct conf_table *const *)(start + table->extension_table_offset);
         if (own != NULL && own_table != NULL) {
             put_options(object, own_table, own, depth);
         }
