@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/failure.h"
+#include "cli/output.h"
 #include "conf/load.h"
 #include "engine/engine.h"
 
@@ -14,6 +15,7 @@ const char *conf_arguments_path(const struct arguments *arguments)
 {
     const char *given = arguments_value(arguments, "conf");
     if (given == NULL) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): pgfan never changes its environment */
         given = getenv("PGFAN_CONF");
     }
     return given != NULL && given[0] != '\0' ? given : "/etc/pgfan/pgfan.yaml";
@@ -38,7 +40,7 @@ void conf_arguments_print(const struct conf_report *report)
 {
     struct bytes text;
     bytes_init(&text, REPORT_TEXT_MAX);
-    conf_report_print(report, isatty(STDERR_FILENO) == 1 && getenv("NO_COLOR") == NULL, &text);
+    conf_report_print(report, output_colours(STDERR_FILENO), &text);
     (void)fputs(bytes_text(&text), stderr); /* there is no other place to say it */
     bytes_release(&text);
 }

@@ -17,10 +17,11 @@ int output_json(json_t *value)
     return failed == 0 ? EXIT_FINE : EXIT_INTERNAL;
 }
 
-bool output_colours(void)
+bool output_colours(int descriptor)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): pgfan never changes its environment */
     const char *refused = getenv("NO_COLOR");
-    return (refused == NULL || refused[0] == '\0') && isatty(STDOUT_FILENO) == 1;
+    return (refused == NULL || refused[0] == '\0') && isatty(descriptor) == 1;
 }
 
 void table_init(struct table *table, const char *const *headings, const bool *right,
@@ -159,7 +160,7 @@ static void print_cell(const struct table *table, size_t column, const char *tex
         [COLOUR_NONE] = "",        [COLOUR_GOOD] = "\033[32m", [COLOUR_WARN] = "\033[33m",
         [COLOUR_BAD] = "\033[31m", [COLOUR_HEAD] = "\033[1m",
     };
-    bool coloured = colour != COLOUR_NONE && output_colours();
+    bool coloured = colour != COLOUR_NONE && output_colours(STDOUT_FILENO);
     bool last = column + 1 == table->columns_count;
     int padding = (int)(width - width_of(text));
     bool right = table->right != NULL && table->right[column];
@@ -172,15 +173,15 @@ void table_print(const struct table *table)
     size_t widths[TABLE_COLUMNS_MAX] = {0};
     size_t columns = table->columns_count;
     size_t rows = table->cells_count / columns;
-    for (size_t c = 0; c < columns; c++) {
-        widths[c] = width_of(table->headings[c]);
-        for (size_t r = 0; r < rows; r++) {
-            size_t width = width_of(table->cells[r * columns + c].text);
-            widths[c] = width > widths[c] ? width : widths[c];
+    for (size_t column = 0; column < columns; column++) {
+        widths[column] = width_of(table->headings[column]);
+        for (size_t row = 0; row < rows; row++) {
+            size_t width = width_of(table->cells[row * columns + column].text);
+            widths[column] = width > widths[column] ? width : widths[column];
         }
     }
-    for (size_t c = 0; c < columns; c++) {
-        print_cell(table, c, table->headings[c], COLOUR_HEAD, widths[c]);
+    for (size_t column = 0; column < columns; column++) {
+        print_cell(table, column, table->headings[column], COLOUR_HEAD, widths[column]);
     }
     for (size_t i = 0; i < rows * columns; i++) {
         const struct table_cell *cell = &table->cells[i];

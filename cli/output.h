@@ -56,7 +56,7 @@ void table_print(const struct table *table);
  * newline is kept and the next line indented. */
 void output_text(FILE *file, const char *text);
 
-/* Whether standard output takes colours. */
-bool output_colours(void);
+/* Whether that descriptor is a terminal whose user takes colours. */
+bool output_colours(int descriptor);
 
 #endif

@@ -15,9 +15,9 @@ static size_t collect(const struct settings *settings, const char *source, const
             continue;
         }
         *ret_messages = *ret_messages || pipeline->messages.count > 0;
-        for (size_t t = 0; t < pipeline->tables.count; t++) {
+        for (size_t table = 0; table < pipeline->tables.count; table++) {
             if (patterns != NULL) {
-                patterns[count] = pipeline->tables.items[t];
+                patterns[count] = pipeline->tables.items[table];
             }
             count++;
         }

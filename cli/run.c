@@ -58,8 +58,9 @@ static enum fan_status open_signals(sigset_t *ret_signals, int *ret_descriptor,
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &signals, NULL) != 0) {
-        return fan_fail_errno(reterr, FAN_FATAL, errno, "cannot block signals");
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* cannot fail for SIG_BLOCK */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+        return fan_fail_errno(reterr, FAN_FATAL, errno, "cannot ignore SIGPIPE");
     }
     int descriptor = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     if (descriptor < 0) {
@@ -119,7 +120,7 @@ static void let_signals_kill(const sigset_t *signals)
     (void)signal(SIGTERM, SIG_DFL); /* cannot fail for these */
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGHUP, SIG_IGN);
-    (void)sigprocmask(SIG_UNBLOCK, signals, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
 /* Who collects JSON lines gets the failure as one; people get it with its hint on a line. */

@@ -113,8 +113,9 @@ static int run_list(const struct command *command, const struct arguments *argum
     return status;
 }
 
-/* The source whose slot has that name; EXIT_FINE when `ret_primary` was filled. */
-static int find_slot(const struct settings *settings, const char *name, struct primary *ret_primary)
+/* The source whose slot has that name. Without one the failure is printed, and `ret_status` set. */
+static bool find_slot(const struct settings *settings, const char *name,
+                      struct primary *ret_primary, int *ret_status)
 {
     struct nearest nearest;
     struct fan_error error = {0};
@@ -123,11 +124,12 @@ static int find_slot(const struct settings *settings, const char *name, struct p
     for (size_t i = 0; i < settings->sources.count; i++) {
         struct primary primary = {0};
         if (primary_init(settings, i, &primary, &error) != FAN_OK) {
-            return failure_print(&error, EXIT_INTERNAL);
+            *ret_status = failure_print(&error, EXIT_INTERNAL);
+            return false;
         }
         if (strcmp(primary.slot, name) == 0) {
             *ret_primary = primary;
-            return EXIT_FINE;
+            return true;
         }
         nearest_offer(&nearest, primary.slot);
         if (nearest.best == primary.slot) {
@@ -140,15 +142,16 @@ static int find_slot(const struct settings *settings, const char *name, struct p
     if (nearest.best != NULL) {
         fan_error_annotate(&error, NULL, "did you mean %s?", nearest.best);
     }
-    return failure_print(&error, EXIT_USAGE);
+    *ret_status = failure_print(&error, EXIT_USAGE);
+    return false;
 }
 
 static int drop(const struct settings *settings, const char *name)
 {
     struct primary primary = {0};
     struct fan_error error = {0};
-    int status = find_slot(settings, name, &primary);
-    if (status != EXIT_FINE) {
+    int status = EXIT_FINE;
+    if (!find_slot(settings, name, &primary, &status)) {
         return status;
     }
     if (primary.type->drop_slot(&primary.setup, &error) != FAN_OK) {

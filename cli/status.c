@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/command.h"
@@ -192,7 +193,7 @@ static int run_status(const struct command *command, const struct arguments *arg
     while (arguments_flag(arguments, "watch") && status == EXIT_FINE && fflush(stdout) == 0) {
         const struct timespec pause = {.tv_sec = 2};
         (void)nanosleep(&pause, NULL); /* an early look does no harm */
-        (void)fputs(output_colours() ? "\033[H\033[2J" : "\n", stdout);
+        (void)fputs(output_colours(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
         status = print_once(arguments);
     }
     return status;
