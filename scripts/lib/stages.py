@@ -249,7 +249,7 @@ STAGES = {name.removeprefix("stage_"): function for name, function in list(globa
 NEEDS = {"style": ("gcc",), "unit": ("gcc",), "sim": ("gcc",), "integration": ("gcc",),
          "matrix": ("gcc",), "rounds": ("gcc",), "tidy": ("clang",),
          "sanitized": ("asan", "tsan")}
-GROUPS = {"integration": ("integration", "matrix", "sanitized", "rounds"),
+GROUPS = {"servers": ("integration", "matrix", "sanitized", "rounds"),
           "static": ("style", "tidy", "cppcheck")}
 
 
@@ -269,7 +269,7 @@ def chosen(only):
         return list(STAGES)
     wanted = set()
     for name in only.split(","):
-        for stage in GROUPS.get(name, (name,)) if name != "integration" else (name,):
+        for stage in GROUPS.get(name, (name,)):
             if stage not in STAGES:
                 sys.exit(f'error: unknown stage "{stage}"; scripts/test --list shows them')
             wanted.update((stage, *NEEDS.get(stage, ())))
@@ -290,6 +290,8 @@ def main():
     if options.list:
         for name, function in STAGES.items():
             print(f"{name:12} {function.__doc__}")
+        for name, stages in GROUPS.items():
+            print(f"{name:12} {' + '.join(stages)}")
         return 0
     logs = BUILD / "logs"
     table, total = [], [0, 0]
