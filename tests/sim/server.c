@@ -13,7 +13,7 @@ enum {
 
 static bool one_in(struct server *server, uint64_t chances)
 {
-    return rng_below(server->rng, chances) == 0;
+    return !server->plain && rng_below(server->rng, chances) == 0;
 }
 
 static void note(struct server *server, const char *what, uint64_t first, uint64_t second)
@@ -106,6 +106,18 @@ static void push_relations(struct server *server, size_t index)
     }
 }
 
+/* A truncate or a new shape makes the walsender forget what it told of the table: at the change,
+ * and when the transaction is over. */
+static void forget_relations(struct server *server, size_t first, size_t count)
+{
+    for (size_t index = first; index < first + count; index++) {
+        const struct wal_event *event = &server->wal->events[index];
+        if (event->op == CHANGE_TRUNCATE || event->altered) {
+            server->sender.versions[event->table] = -1;
+        }
+    }
+}
+
 static void send_event(struct server *server, const struct wal_item *item)
 {
     struct walsender *sender = &server->sender;
@@ -118,12 +130,14 @@ static void send_event(struct server *server, const struct wal_item *item)
     }
     if (sender->event < item->count) {
         size_t index = item->first + sender->event;
+        forget_relations(server, index, server->wal->events[index].group);
         push_relations(server, index);
         push(server, frame_change(server->wal, index));
         sender->event += server->wal->events[index].group;
         return;
     }
     push(server, frame_commit(item));
+    forget_relations(server, item->first, item->count);
     sender->in_txn = false;
     sender->event = 0;
     sender->item++;

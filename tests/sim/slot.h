@@ -64,6 +64,7 @@ struct server {
     int64_t state_until_us;
     bool old_minor;  /* accepts positions that go back */
     bool version_14; /* sends empty transactions */
+    bool plain;      /* for scripts: nothing that a real server does only now and then */
     int64_t timeout_us;
 
     bool slot_exists;

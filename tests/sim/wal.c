@@ -63,14 +63,14 @@ void wal_foreign(struct wal *wal, uint64_t size)
     (void)item_add(wal, WAL_FOREIGN, size); /* only its extent matters */
 }
 
-static void loose_message(struct wal *wal, struct rng *rng)
+void wal_loose(struct wal *wal, uint32_t text_size)
 {
     struct wal_item *item = item_add(wal, WAL_LOOSE, LOOSE_SIZE);
     item->count = 1;
     (void)event_add(wal, (struct wal_event){.position = {item->end, SEQ_MESSAGE},
                                             .skip_lsn = item->start,
                                             .lsn = item->end,
-                                            .text_size = (uint32_t)rng_below(rng, 30),
+                                            .text_size = text_size,
                                             .group = 1,
                                             .op = CHANGE_MESSAGE,
                                             .table = WAL_MESSAGES});
@@ -144,6 +144,7 @@ static void any_change(struct wal *wal, size_t at, struct rng *rng)
     } else if (one_in(rng, 24)) {
         wal->versions[table] = (uint8_t)((wal->versions[table] + 1) % WAL_VERSIONS);
         change.version = wal->versions[table];
+        change.altered = true;
         if (wal->open[at].count > 0) {
             sometimes(SOMETIMES_SCHEMA_CHANGE_IN_TXN);
         }
@@ -159,7 +160,7 @@ void wal_grow(struct wal *wal, struct rng *rng, int64_t now_us)
     if (what == 0) {
         wal_foreign(wal, 8 + rng_below(rng, 100) * 8);
     } else if (what == 1) {
-        loose_message(wal, rng);
+        wal_loose(wal, (uint32_t)rng_below(rng, 30));
     } else if (what == 2 && !txn->open) {
         wal_commit(wal, at, now_us); /* nothing published in it */
     } else if (txn->open && (txn->count + WAL_TABLES > WAL_CHANGES_MAX || what < 8)) {

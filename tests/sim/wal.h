@@ -37,6 +37,7 @@ struct wal_event {
     uint8_t table;
     uint8_t version;
     bool key_change;
+    bool altered; /* its table got a new shape in this transaction, just before */
 };
 
 enum wal_kind {
@@ -85,6 +86,8 @@ void wal_grow(struct wal *wal, struct rng *rng, int64_t now_us);
 void wal_settle(struct wal *wal, struct rng *rng, int64_t now_us);
 /* A record of no interest. */
 void wal_foreign(struct wal *wal, uint64_t size);
+/* A message that belongs to no transaction. */
+void wal_loose(struct wal *wal, uint32_t text_size);
 /* One change in the open transaction `at`, and its commit: for scripts. */
 void wal_change(struct wal *wal, size_t at, struct wal_event change, uint64_t size);
 void wal_commit(struct wal *wal, size_t at, int64_t now_us);
