@@ -1,0 +1,179 @@
+/*
+ * Where a batch ends. Oracle: assembler.h and design.md section 4: whole transactions, unless one
+ * is over max_bytes; then parts that hold nothing else.
+ */
+#include <check.h>
+
+#include "engine/assembler.h"
+#include "tests/unit/engine_fixture.h"
+
+enum { EVENT_BYTES = 100 }; /* with its separator */
+
+static struct encoder encoder;
+
+static enum fan_status encoder_create(const struct encode_settings *settings,
+                                      const struct encode_context *context,
+                                      struct encoder **ret_encoder, struct fan_error *reterr)
+{
+    (void)settings; /* every event gets the same bytes */
+    (void)context;
+    (void)reterr;
+    encoder.type = settings->type;
+    *ret_encoder = &encoder;
+    return FAN_OK;
+}
+
+static enum fan_status encode(struct encoder *self, const struct change *change, struct bytes *out,
+                              struct fan_error *reterr)
+{
+    (void)self; /* it has no state */
+    (void)change;
+    (void)reterr;
+    for (int left = EVENT_BYTES - 1; left > 0; left--) {
+        bytes_append_char(out, 'x');
+    }
+    return FAN_OK;
+}
+
+static void encoder_destroy(struct encoder *self)
+{
+    (void)self; /* static */
+}
+
+static const struct encoder_type encoder_type = {
+    .name = "test", .create = encoder_create, .encode = encode, .destroy = encoder_destroy};
+static struct assembler assembler;
+
+static void open_assembler(size_t max_events, size_t max_bytes, bool respect)
+{
+    static const struct encode_context context = {.source = "s", .system_id = "7", .slot = "s"};
+    struct encode_settings format = {.type = &encoder_type};
+    struct assembler_limits limits = {max_events, max_bytes, 50000, respect};
+    struct fan_error error;
+    ck_assert_int_eq(assembler_init(&assembler, limits, &format, 1, &context, &error), FAN_OK);
+}
+
+static void add(uint64_t commit, int64_t seq, bool txn_end)
+{
+    struct change change = fixture_change(commit, seq);
+    change.txn_end = txn_end;
+    struct fan_error error;
+    ck_assert_int_eq(assembler_add(&assembler, &change, 1, &error), FAN_OK);
+}
+
+static void expect_cut(enum cut_reason reason, size_t events, enum txn_part part)
+{
+    struct batch *batch = assembler_cut(&assembler, reason, 1);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->events_count, events);
+    ck_assert_int_eq(batch->part, part);
+    batch_unref(batch);
+}
+
+static void teardown(void)
+{
+    assembler_release(&assembler);
+}
+
+START_TEST(assembler_max_events_yields_to_a_whole_transaction)
+{
+    open_assembler(2, 10000, true);
+    add(10, 0, false);
+    add(10, 1, false);
+    ck_assert(!assembler_full(&assembler));
+    add(10, 2, true);
+    ck_assert(assembler_full(&assembler));
+    expect_cut(CUT_IF_FULL, 3, TXN_WHOLE);
+}
+END_TEST
+
+START_TEST(assembler_without_respect_cuts_at_max_events)
+{
+    open_assembler(2, 10000, false);
+    add(10, 0, false);
+    add(10, 1, false);
+    expect_cut(CUT_IF_FULL, 2, TXN_WHOLE);
+}
+END_TEST
+
+START_TEST(assembler_large_transaction_is_cut_into_marked_parts)
+{
+    open_assembler(100, 2 * EVENT_BYTES, true);
+    for (int64_t seq = 0; seq < 3; seq++) {
+        add(10, seq, false);
+    }
+    expect_cut(CUT_IF_FULL, 2, TXN_FIRST);
+    add(10, 3, false);
+    add(10, 4, false);
+    expect_cut(CUT_IF_FULL, 2, TXN_MIDDLE);
+    assembler_end_txn(&assembler);
+    expect_cut(CUT_IF_FULL, 1, TXN_LAST);
+    ck_assert_uint_eq(assembler_open_events(&assembler), 0);
+}
+END_TEST
+
+START_TEST(assembler_over_max_bytes_gives_earlier_transactions_first)
+{
+    open_assembler(100, 2 * EVENT_BYTES, true);
+    add(10, 0, true);
+    add(20, 0, false);
+    add(20, 1, false);
+    expect_cut(CUT_IF_FULL, 1, TXN_WHOLE);
+    ck_assert_uint_eq(assembler_open_events(&assembler), 2);
+}
+END_TEST
+
+START_TEST(assembler_open_transaction_is_not_cut_by_idleness)
+{
+    open_assembler(100, 10000, true);
+    add(10, 0, false);
+    ck_assert_ptr_null(assembler_cut(&assembler, CUT_NOW, 1));
+    assembler_end_txn(&assembler);
+    expect_cut(CUT_NOW, 1, TXN_WHOLE);
+}
+END_TEST
+
+/* The change that was last taken did not know that its commit was next. */
+START_TEST(assembler_another_commit_ends_the_transaction_before)
+{
+    open_assembler(100, 10000, true);
+    add(10, 0, false);
+    add(20, 0, false);
+    expect_cut(CUT_NOW, 1, TXN_WHOLE);
+}
+END_TEST
+
+START_TEST(assembler_due_only_after_max_us)
+{
+    open_assembler(100, 10000, true);
+    ck_assert_int_eq(assembler_due_us(&assembler), INT64_MAX);
+    add(10, 0, true);
+    ck_assert_int_eq(assembler_due_us(&assembler), 50001);
+    ck_assert_ptr_null(assembler_cut(&assembler, CUT_IF_DUE, 50000));
+    struct batch *batch = assembler_cut(&assembler, CUT_IF_DUE, 50001);
+    ck_assert_ptr_nonnull(batch);
+    batch_unref(batch);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("assembler");
+    TCase *cases = tcase_create("assembler");
+    tcase_add_checked_fixture(cases, NULL, teardown);
+    tcase_add_test(cases, assembler_max_events_yields_to_a_whole_transaction);
+    tcase_add_test(cases, assembler_without_respect_cuts_at_max_events);
+    tcase_add_test(cases, assembler_large_transaction_is_cut_into_marked_parts);
+    tcase_add_test(cases, assembler_over_max_bytes_gives_earlier_transactions_first);
+    tcase_add_test(cases, assembler_open_transaction_is_not_cut_by_idleness);
+    tcase_add_test(cases, assembler_another_commit_ends_the_transaction_before);
+    tcase_add_test(cases, assembler_due_only_after_max_us);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
