@@ -291,6 +291,9 @@ static void command_apply(struct reader *reader, struct command *command, int64_
         break;
     case PIPELINE_RESUME:
     case PIPELINE_START:
+        if (!reader->begun) {
+            break; /* it begins with the others, at the first session */
+        }
         if (intake->clean) {
             intake_wish(intake, WISH_FLOW);
         } else { /* still on its way to idle, which has to be seen first */
