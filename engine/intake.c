@@ -225,6 +225,9 @@ static void intake_prune_gaps(struct intake *intake)
            position_compare(intake->old_gaps[passed].last, lowest) <= 0) {
         passed++;
     }
+    if (passed == 0) {
+        return; /* there may be no array yet */
+    }
     memmove(intake->old_gaps, intake->old_gaps + passed,
             (intake->old_gaps_count - passed) * sizeof(*intake->old_gaps));
     intake->old_gaps_count -= passed;
