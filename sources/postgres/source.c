@@ -111,7 +111,8 @@ static void wait_for_attempt(struct pg_source *self, int64_t wait_us, const char
     self->phase = PHASE_WAITING;
     self->attempt_us = self->now_us + wait_us;
     log_write(LOG_WARN, message, LOG_TEXT("source", self->name),
-              LOG_TEXT("reason", self->status.reason), LOG_TEXT("code", self->status.code),
+              LOG_TEXT("reason", self->status.reason),
+              LOG_TEXT("code", self->status.code[0] == '\0' ? NULL : self->status.code),
               LOG_NUMBER("wait_ms", wait_us / 1000));
 }
 
@@ -173,7 +174,8 @@ void core_fail(struct pg_source *self, struct link_failure *failure)
     case ERROR_PERMANENT:
         self->phase = PHASE_FAILED;
         log_write(LOG_ERROR, "source failed", LOG_TEXT("source", self->name),
-                  LOG_TEXT("reason", self->status.reason), LOG_TEXT("code", self->status.code),
+                  LOG_TEXT("reason", self->status.reason),
+                  LOG_TEXT("code", self->status.code[0] == '\0' ? NULL : self->status.code),
                   LOG_TEXT("hint", self->status.hint));
         return;
     case ERROR_SLOW:
