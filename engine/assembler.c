@@ -220,6 +220,7 @@ static void mark_part(struct assembler *assembler, struct batch *batch)
 struct batch *assembler_cut(struct assembler *assembler, enum cut_reason reason, int64_t now_us)
 {
     struct batch *batch = assembler->open;
+    assembler->starved = false;
     if (batch == NULL || batch->events_count == 0) {
         return NULL;
     }
@@ -233,7 +234,8 @@ struct batch *assembler_cut(struct assembler *assembler, enum cut_reason reason,
         rest = batch_pool_take(assembler->pool);
         if (rest == NULL || batch_split(batch, length, rest) != FAN_OK) {
             batch_unref(rest);
-            return NULL; /* memory is out: tried again at the next step */
+            assembler->starved = true;
+            return NULL;
         }
     }
     assembler->open = rest;

@@ -48,6 +48,7 @@ struct assembler {
     bool continuing;         /* `open` starts inside a transaction that was cut */
     int64_t opened_us;       /* when the first event of `open` came */
     uint64_t sequence;
+    bool starved; /* the last cut failed for want of memory */
 };
 
 /* What `context` points to is read at the first change, not before. */
@@ -76,8 +77,14 @@ enum cut_reason {
     CUT_NOW,     /* everything that may be cut at all */
 };
 
-/* Cuts a batch, or returns NULL. The caller gets the reference. */
+/* Cuts a batch, or returns NULL. The caller gets the reference. After NULL, assembler_starved()
+ * tells whether one was due and memory was out: nothing can be added or cut then. */
 struct batch *assembler_cut(struct assembler *assembler, enum cut_reason reason, int64_t now_us);
+
+static inline bool assembler_starved(const struct assembler *assembler)
+{
+    return assembler->starved;
+}
 
 /* When max_us will have passed for the open batch, or INT64_MAX. */
 int64_t assembler_due_us(const struct assembler *assembler);

@@ -467,6 +467,11 @@ static bool pipeline_cut(struct pipeline *pipeline, enum cut_reason reason, int6
 {
     pipeline->current = assembler_cut(&pipeline->assembler, reason, now_us);
     if (pipeline->current == NULL) {
+        if (assembler_starved(&pipeline->assembler)) {
+            struct fan_error error;
+            (void)fan_fail(&error, FAN_RETRY, "could not cut a batch: out of memory");
+            pipeline_fail(pipeline, true, &error); /* what is given up makes room */
+        }
         return false;
     }
     pipeline->current_left =

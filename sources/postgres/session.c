@@ -522,6 +522,12 @@ static enum fan_status read_end(struct session *self, struct link_failure *ret_f
             query_failure(result, self->stream, "read the stream", ret_failure);
             return FAN_RETRY;
         }
+        if (PQresultStatus(result) == PGRES_COPY_BOTH) {
+            /* The server has not ended anything: libpq could not go on, as for want of memory, and
+             * would answer the same for ever. */
+            query_failure(NULL, self->stream, "read the stream", ret_failure);
+            return FAN_RETRY;
+        }
     }
     if (PQstatus(self->stream) != CONNECTION_OK) {
         query_failure(NULL, self->stream, "read the stream", ret_failure);

@@ -109,7 +109,7 @@ def test_d3_65_drop_oldest_counts_and_marks_what_it_dropped(scene, blocked):
     # The marker stands where the changes are missing.
     for index, event in enumerate(events):
         if event["op"] == "g":
-            before = [e["after"]["id"] for e in events[:index] if e["op"] == "c"][-1]
+            before = max((e["after"]["id"] for e in events[:index] if e["op"] == "c"), default=0)
             after = next(e["after"]["id"] for e in events[index:] if e["op"] == "c")
             assert after - before - 1 == event["count"]
     counters = engine.pipeline()["status"]["counters"]

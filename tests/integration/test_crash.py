@@ -196,7 +196,8 @@ def test_37_out_of_memory_never_confirms(scene):
     scene.sql("INSERT INTO t SELECT i, repeat('x', 60000000) FROM generate_series(1, 6) i")
     wanted = scene.server.current_lsn()
     wait_until(lambda: not engine.running or scene.server.confirmed(scene.slot) >= wanted or
-               scene.records().count() >= 6 or engine.source()["state"] != "STREAMING", 60)
+               scene.records().count() >= 6 or "out of memory" in engine.stderr() or
+               engine.source()["state"] != "STREAMING", 60)
     if engine.running:
         engine.kill9()
     else:
