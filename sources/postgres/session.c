@@ -29,7 +29,7 @@ enum {
     SAMPLE_US = 15000000,
     LOW_WATER_BYTES = 65536,
     BEHIND_WAIT_US = 3000,
-    BEHIND_NAP_US = 1000,
+    BEHIND_NAP_US = 200,     /* a unix socket holds about a millisecond of small rows */
     FILL_WORTH_BYTES = 8192, /* of one read; after less the sender gets time to fill the socket */
     PUBLICATION_SQL_MAX = 1 << 24,
 };
