@@ -1016,6 +1016,18 @@ START_TEST(file_window_is_bounded_while_a_sync_hangs)
 }
 END_TEST
 
+/*
+ * The renamed file has lines 1 to 3, and as many of 4 and 5 as were written before a sync saw that the
+ * name was gone: which of them depends on when that sync ran. Returns the next line's number.
+ */
+static uint64_t check_renamed(const char *moved)
+{
+    uint64_t next = check_lines(moved, 1);
+    ck_assert_uint_ge(next, 4);
+    ck_assert_uint_le(next, 6);
+    return next;
+}
+
 START_TEST(file_renamed_under_us_goes_on_in_a_new_one)
 {
     struct rig rig;
@@ -1033,12 +1045,12 @@ START_TEST(file_renamed_under_us_goes_on_in_a_new_one)
     rig_deliver(&rig, 4);
     rig_settle(&rig);
     rig_kill(&rig);
-    ck_assert_uint_eq(check_lines(moved, 1), 6);
-    ck_assert_uint_eq(check_lines(path, 6), 10);
+    uint64_t split = check_renamed(moved);
+    ck_assert_uint_eq(check_lines(path, split), 10);
     rig_start(&rig); /* and the checkpoint is one of the new file */
     rig_deliver(&rig, 1);
     rig_kill(&rig);
-    ck_assert_uint_eq(check_lines(path, 6), 11);
+    ck_assert_uint_eq(check_lines(path, split), 11);
 }
 END_TEST
 
@@ -1057,8 +1069,8 @@ START_TEST(file_renamed_under_us_may_be_restarted)
     rig_start(&rig);
     rig_deliver(&rig, 2);
     rig_settle(&rig);
-    ck_assert_uint_eq(check_lines(moved, 1), 6);
-    ck_assert_uint_eq(check_lines(path, 6), 8);
+    uint64_t split = check_renamed(moved);
+    ck_assert_uint_eq(check_lines(path, split), 8);
     rig_kill(&rig);
 }
 END_TEST
