@@ -112,7 +112,7 @@ static struct change change_make(const struct relation *relation, struct rng *rn
 {
     uint8_t *buffer = malloc(PAYLOAD_MAX);
     if (buffer == NULL) {
-        fail("memory is out");
+        fail("out of memory");
     }
     uint64_t kind = index % 10;
     struct change change = {
@@ -179,7 +179,7 @@ int main(int argc, char **argv)
     struct encoder *encoder = NULL;
     struct fan_error error;
     if (changes == NULL || settings.type->create(&settings, &context, &encoder, &error) != FAN_OK) {
-        fail("memory is out");
+        fail("out of memory");
     }
     struct rng rng = rng_seeded(1);
     for (size_t i = 0; i < count; i++) {

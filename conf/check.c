@@ -341,7 +341,7 @@ static void check_addresses(const struct conf_decoder *decoder, const struct set
     }
     struct addressed *list = calloc(targets + 1, sizeof(*list));
     if (list == NULL) {
-        conf_report_add(decoder->report, CONF_ERROR, NULL, NULL, "memory is out");
+        conf_report_add(decoder->report, CONF_ERROR, NULL, NULL, "out of memory");
         return;
     }
     size_t count = collect_addresses(decoder, settings, pipelines, list);
@@ -404,7 +404,7 @@ static void name_targets(const struct conf_decoder *decoder, struct settings *se
             }
             targets[j].name = strdup(targets[j].type);
             if (targets[j].name == NULL) {
-                conf_report_add(decoder->report, CONF_ERROR, &item->place, NULL, "memory is out");
+                conf_report_add(decoder->report, CONF_ERROR, &item->place, NULL, "out of memory");
             }
         }
     }

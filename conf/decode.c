@@ -160,7 +160,7 @@ static struct conf_node *absent_section(const struct conf_decoder *decoder,
     struct conf_place place = parent->key_place.file != NULL ? parent->key_place : parent->place;
     struct conf_node *node = conf_tree_add_node(decoder->tree, CONF_NODE_MAP, place);
     if (node == NULL || !conf_node_set_key(decoder->tree, node, key, strlen(key), place)) {
-        conf_report_add(decoder->report, CONF_ERROR, &place, NULL, "memory is out");
+        conf_report_add(decoder->report, CONF_ERROR, &place, NULL, "out of memory");
         return NULL;
     }
     node->parent = parent; /* but no child of it: the file does not have it */
@@ -202,7 +202,7 @@ static void decode_text_map(const struct conf_decoder *decoder, struct conf_node
     size_t count = node->children_count;
     ret_map->pairs = calloc(count > 0 ? count : 1, sizeof(*ret_map->pairs));
     if (ret_map->pairs == NULL) {
-        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "memory is out");
+        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "out of memory");
         return;
     }
     for (struct conf_node *child = node->first; child != NULL; child = child->next) {
@@ -211,7 +211,7 @@ static void decode_text_map(const struct conf_decoder *decoder, struct conf_node
         pair->value = conf_scalar_text(decoder, child, option);
         ret_map->count++;
         if (pair->key == NULL) {
-            conf_report_add(decoder->report, CONF_ERROR, &child->place, NULL, "memory is out");
+            conf_report_add(decoder->report, CONF_ERROR, &child->place, NULL, "out of memory");
         }
     }
 }
@@ -234,14 +234,14 @@ static void decode_sections(const struct conf_decoder *decoder, struct conf_node
     }
     ret_list->items = calloc(count > 0 ? count : 1, option->table->size);
     if (ret_list->items == NULL) {
-        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "memory is out");
+        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "out of memory");
         return;
     }
     for (struct conf_node *child = node->first; child != NULL; child = child->next) {
         void *item = (char *)ret_list->items + ret_list->count * option->table->size;
         ret_list->count++;
         if (map && (*(char **)item = strdup(child->key)) == NULL) {
-            conf_report_add(decoder->report, CONF_ERROR, &child->place, NULL, "memory is out");
+            conf_report_add(decoder->report, CONF_ERROR, &child->place, NULL, "out of memory");
         }
         conf_decode(decoder, child, option->table, item);
     }
@@ -359,7 +359,7 @@ static bool decode_extension(const struct conf_decoder *decoder, struct conf_nod
     }
     void *extension = calloc(1, plugin->table->size > 0 ? plugin->table->size : 1);
     if (extension == NULL) {
-        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "memory is out");
+        conf_report_add(decoder->report, CONF_ERROR, &node->place, NULL, "out of memory");
         return false;
     }
     *(void **)field_of(section, table->extension_offset) = extension;

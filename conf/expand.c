@@ -201,7 +201,7 @@ enum fan_status expansion_make(const struct expand_environment *environment, con
     bytes_init(&expansion.text, EXPANSION_MAX + 1);
     enum fan_status status = bytes_reserve(&expansion.text, EXPANSION_MAX + 1)
                                  ? FAN_OK /* whole at once: growing would leave copies behind */
-                                 : fan_fail(reterr, FAN_FATAL, "memory is out");
+                                 : fan_fail(reterr, FAN_FATAL, "out of memory");
     if (status == FAN_OK) {
         status = expand_all(environment, text, size, &expansion, reterr);
     }

@@ -114,7 +114,7 @@ static void add_text(struct loading *loading, const char *name, const char *text
     struct conf_file *file = conf_tree_add_file(&loading->tree, CONF_FILE_YAML, name, text, size);
     if (file == NULL) {
         conf_report_add(loading->report, CONF_ERROR, NULL, NULL,
-                        "cannot read \"%s\": more than %d files, or memory is out", name,
+                        "cannot read \"%s\": more than %d files, or out of memory", name,
                         CONF_FILES_MAX);
         return;
     }

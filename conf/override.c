@@ -209,7 +209,7 @@ static void put_value(struct walk *walk, const char *key, const char *value)
         }
     }
     if (node == NULL || !conf_node_set_key(tree, node, key, strlen(key), walk->place)) {
-        fault(walk, NULL, "memory is out at", key);
+        fault(walk, NULL, "out of memory at", key);
         return;
     }
     if (old != NULL) {
@@ -263,7 +263,7 @@ static void override(const struct conf_decoder *decoder, const char *path, size_
     char *copy = strndup(path, path_size);
     if (file == NULL || copy == NULL) {
         conf_report_add(decoder->report, CONF_ERROR, NULL, NULL,
-                        "cannot apply \"%s\": too many overrides, or memory is out", name);
+                        "cannot apply \"%s\": too many overrides, or out of memory", name);
     } else {
         struct walk walk = {.decoder = decoder,
                             .file = file,

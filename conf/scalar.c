@@ -232,7 +232,7 @@ static char *text_of(const struct conf_decoder *decoder, const struct scalar *sc
 {
     char *copy = strdup(scalar->text);
     if (copy == NULL) {
-        fault(decoder, scalar, NULL, "memory is out");
+        fault(decoder, scalar, NULL, "out of memory");
     }
     return copy;
 }
@@ -294,7 +294,7 @@ static void decode_secret(const struct conf_decoder *decoder, const struct scala
         judge_inline_secret(decoder, scalar);
     }
     if (secret_set(field, scalar->text, scalar->size) != FAN_OK) {
-        fault(decoder, scalar, NULL, "memory is out");
+        fault(decoder, scalar, NULL, "out of memory");
     }
 }
 
@@ -392,7 +392,7 @@ void conf_scalar_list(const struct conf_decoder *decoder, struct conf_node *node
     }
     ret_list->items = calloc(count > 0 ? count : 1, sizeof(*ret_list->items));
     if (ret_list->items == NULL) {
-        fault(decoder, &whole, NULL, "memory is out");
+        fault(decoder, &whole, NULL, "out of memory");
         return;
     }
     struct conf_node *item = node->kind == CONF_NODE_SCALAR ? node : node->first;

@@ -82,7 +82,7 @@ static struct conf_node *add_node(struct reading *reading, enum conf_node_kind k
 {
     struct conf_node *node = conf_tree_add_node(reading->tree, kind, place);
     if (node == NULL) {
-        fault(reading, place, NULL, "the conf has too many values, or memory is out");
+        fault(reading, place, NULL, "the conf has too many values, or out of memory");
         return NULL;
     }
     if (reading->open == NULL) {
@@ -100,7 +100,7 @@ static struct conf_node *add_node(struct reading *reading, enum conf_node_kind k
         node->key_size = reading->key_size;
         node->key = conf_tree_alloc(reading->tree, reading->key_size + 1);
         if (node->key == NULL) {
-            fault(reading, place, NULL, "memory is out");
+            fault(reading, place, NULL, "out of memory");
             return NULL;
         }
         memcpy(node->key, reading->key, reading->key_size);
@@ -128,7 +128,7 @@ static void read_key(struct reading *reading, const char *text, size_t size,
     }
     char *key = conf_tree_alloc(reading->tree, size + 1);
     if (key == NULL) {
-        fault(reading, place, NULL, "memory is out");
+        fault(reading, place, NULL, "out of memory");
         return;
     }
     memcpy(key, text, size);
@@ -166,7 +166,7 @@ static void read_scalar(struct reading *reading, struct fy_token *token)
     }
     node->plain = !quoted;
     if (!conf_node_set_text(reading->tree, node, text, size)) {
-        fault(reading, place, NULL, "memory is out");
+        fault(reading, place, NULL, "out of memory");
     } else if (strlen(node->text) != size) {
         fault(reading, place, "remove the \\0", "a value cannot hold a NUL character");
     }
@@ -302,7 +302,7 @@ static void parse_events(struct reading *reading)
     diag_cfg.output_fn = discard_output;
     FAN_CLEANUP(destroy_diag) struct fy_diag *diag = fy_diag_create(&diag_cfg);
     if (diag == NULL) {
-        fault(reading, place_at(reading->file, 0, 0), NULL, "memory is out");
+        fault(reading, place_at(reading->file, 0, 0), NULL, "out of memory");
         return;
     }
     fy_diag_set_collect_errors(diag, true);
@@ -314,7 +314,7 @@ static void parse_events(struct reading *reading)
     FAN_CLEANUP(destroy_parser) struct fy_parser *parser = fy_parser_create(&cfg);
     if (parser == NULL ||
         fy_parser_set_string(parser, reading->file->text, reading->file->size) != 0) {
-        fault(reading, place_at(reading->file, 0, 0), NULL, "memory is out");
+        fault(reading, place_at(reading->file, 0, 0), NULL, "out of memory");
         return;
     }
     bool ended = false;
@@ -350,7 +350,7 @@ struct conf_node *conf_yaml_parse(struct conf_tree *tree, struct conf_file *file
     if (reading.root == NULL || conf_node_is_null(reading.root)) {
         struct conf_node *empty = conf_tree_add_node(tree, CONF_NODE_MAP, place_at(file, 0, 0));
         if (empty == NULL) {
-            fault(&reading, place_at(file, 0, 0), NULL, "memory is out");
+            fault(&reading, place_at(file, 0, 0), NULL, "out of memory");
         }
         return empty;
     }

@@ -84,7 +84,7 @@ static enum fan_status native_create(const struct encode_settings *settings,
 {
     struct native *native = calloc(1, sizeof(*native));
     if (native == NULL) {
-        return fan_fail(reterr, FAN_RETRY, "could not make an encoder: memory is out");
+        return fan_fail(reterr, FAN_RETRY, "could not make an encoder: out of memory");
     }
     native->base.type = &native_encoder;
     value_writer_init(&native->values, settings);
@@ -448,7 +448,7 @@ static enum fan_status native_failed(const struct native *native, const struct c
                         "cannot encode a change of \"%s.%s\": it is larger than an event may be",
                         schema, table);
     }
-    return fan_fail(reterr, FAN_RETRY, "could not encode a change of \"%s.%s\": memory is out",
+    return fan_fail(reterr, FAN_RETRY, "could not encode a change of \"%s.%s\": out of memory",
                     schema, table);
 }
 

@@ -36,7 +36,7 @@ enum fan_status relation_create(uint32_t relid, const char *schema, const char *
     if (relation == NULL || columns == NULL) {
         free(columns);
         free(relation);
-        return fan_fail(reterr, FAN_RETRY, "could not keep relation %u: memory is out", relid);
+        return fan_fail(reterr, FAN_RETRY, "could not keep relation %u: out of memory", relid);
     }
     relation->relid = relid;
     relation->identity = identity;
@@ -120,7 +120,7 @@ enum fan_status relation_finish(struct relation *relation, struct fan_error *ret
     }
     relation->has_key = relation->key_end > 0;
     return ok ? FAN_OK
-              : fan_fail(reterr, FAN_RETRY, "could not keep relation \"%s.%s\": memory is out",
+              : fan_fail(reterr, FAN_RETRY, "could not keep relation \"%s.%s\": out of memory",
                          relation->schema, relation->name);
 }
 

@@ -195,9 +195,9 @@ def test_37_out_of_memory_never_confirms(scene):
     engine.launch(limits={resource.RLIMIT_AS: used})
     scene.sql("INSERT INTO t SELECT i, repeat('x', 60000000) FROM generate_series(1, 6) i")
     wanted = scene.server.current_lsn()
-    wait_until(lambda: not engine.running or scene.server.confirmed(scene.slot) >= wanted or
-               scene.records().count() >= 6 or "out of memory" in engine.stderr() or
-               engine.source()["state"] != "STREAMING", 60)
+    # Enough or not depends on how the threads interleave: both ends are right, and neither spins.
+    wait_until(lambda: not engine.running or "out of memory" in engine.stderr() or
+               scene.server.confirmed(scene.slot) >= wanted, 90)
     if engine.running:
         engine.kill9()
     else:

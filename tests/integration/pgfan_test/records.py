@@ -25,24 +25,28 @@ class Records:
         live = [self.path] if self.path.exists() else []
         return [path for _, path in sorted(found)] + live
 
+    def _unseen(self, seen):
+        """(path, inode) of the files not read yet; None when one moved while it was looked at."""
+        try:
+            found = [(path, path.stat().st_ino) for path in self.files()]
+        except FileNotFoundError:
+            return None
+        return [(path, inode) for path, inode in found if inode not in seen]
+
     def lines(self):
         """Every whole line. A segment that is closed between listing and opening is found again."""
         seen = set()
-        while True:
-            unseen = [path for path in self.files() if path.stat().st_ino not in seen]
-            for path in unseen:
+        while (unseen := self._unseen(seen)) != []:
+            for path, inode in unseen or ():
                 try:
                     stream = path.open("rb")
                 except FileNotFoundError:
                     break
                 with stream:
-                    inode = os.fstat(stream.fileno()).st_ino
-                    if inode in seen:
-                        break
+                    if os.fstat(stream.fileno()).st_ino != inode:
+                        break  # the name belongs to the next segment by now
                     seen.add(inode)
                     yield from (line for line in stream if line.endswith(b"\n"))
-            else:
-                return
 
     def all(self):
         """Every whole event. A last line without its end is still being written."""
