@@ -12,6 +12,10 @@
  *      +----------+-------------+--------------+------------------+------------+-----------+  failure
  *                          FAILED (permanent)        CLOSING -> STOPPED
  *
+ * SLOT -> WITHDRAWING -> failure when the server says that it made none. An intent that stayed
+ * would let the next start take a slot for its own that somebody else makes meanwhile. After a
+ * failure that does not say so the intent stays, because our slot may be there.
+ *
  * INVARIANTS  (1) START_REPLICATION carries a position that the sink has made durable.
  *             (2) a status never confirms more than the highest boundary of this session, nor more
  *                 than the sink's ack, unless the session started further.
@@ -44,9 +48,10 @@ enum phase {
     PHASE_WAITING, /* for `attempt_us` */
     PHASE_PROBING,
     PHASE_PUBLISHING,
-    PHASE_INTENT,   /* the store commits that the slot is about to be made */
-    PHASE_SLOT,     /* the slot is being made */
-    PHASE_IDENTITY, /* the store commits identity, point and start */
+    PHASE_INTENT,      /* the store commits that the slot is about to be made */
+    PHASE_SLOT,        /* the slot is being made */
+    PHASE_WITHDRAWING, /* it was not: the store commits that there is no intent; then `withheld` */
+    PHASE_IDENTITY,    /* the store commits identity, point and start */
     PHASE_STARTING,
     PHASE_STREAMING,
     PHASE_CLOSING, /* the last status is out; waits for the server's end of COPY */
@@ -132,6 +137,7 @@ struct pg_source {
     struct fan_lsn start;
     bool adopting;
     bool creating;
+    struct link_failure withheld; /* why PHASE_SLOT failed */
 
     struct stream stream;
     struct feedback feedback;

@@ -176,6 +176,17 @@ static enum fan_status decide_moved(const struct decide_input *in, struct fan_er
     return status;
 }
 
+enum fan_status decide_not_ours(const char *slot, const char *reason, struct fan_error *reterr)
+{
+    enum fan_status status =
+        fan_fail(reterr, FAN_FATAL, "cannot use slot \"%s\": %s", slot, reason);
+    fan_error_annotate(reterr, "SLOT_FOREIGN",
+                       "another pgfan may own it; to take it over from its confirmed position, "
+                       "start once with --adopt-slot %s",
+                       slot);
+    return status;
+}
+
 /* The slot is there and healthy. */
 static enum fan_status decide_existing(const struct decide_input *in, bool ours,
                                        struct decision *ret_decision, struct fan_error *reterr)
@@ -184,15 +195,8 @@ static enum fan_status decide_existing(const struct decide_input *in, bool ours,
     bool named = in->adopt_slot != NULL && strcmp(in->adopt_slot, in->slot) == 0;
     enum slot_stage stage = ours ? in->memory->slot_stage : SLOT_UNKNOWN;
     if (stage == SLOT_UNKNOWN && !named) {
-        enum fan_status status =
-            fan_fail(reterr, FAN_FATAL,
-                     "cannot use slot \"%s\": it exists, but this data directory has never used it",
-                     in->slot);
-        fan_error_annotate(reterr, "SLOT_FOREIGN",
-                           "another pgfan may own it; to take it over from its confirmed position, "
-                           "start once with --adopt-slot %s",
-                           in->slot);
-        return status;
+        return decide_not_ours(in->slot, "it exists, but this data directory has never used it",
+                               reterr);
     }
     bool moved = slot->confirmed.value > in->memory->confirmed.value;
     if (stage == SLOT_CREATED && moved && !named) {

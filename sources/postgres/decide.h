@@ -13,7 +13,8 @@
  *   SLOT_MISSING       the slot is gone; never made again silently
  *   SLOT_LOST          the slot was invalidated
  *   SLOT_MOVED         the slot is further than this store ever confirmed
- *   SLOT_FOREIGN       this store has never used the slot, or it is not one for pgfan
+ *   SLOT_FOREIGN       this store has never used the slot, or it is not one for pgfan; also when
+ *                      somebody else made it between the look and our own CREATE
  *   SLOT_TWO_PHASE     prepared transactions would come without their changes
  *   SLOT_CHANGED       the conf names another slot than the store
  *   PUBLICATION_MISSING the slot holds changes that the server could not decode any more
@@ -46,6 +47,9 @@ struct decision {
     enum decide_action action;
     struct fan_lsn start; /* not for DECIDE_CREATE */
 };
+
+/* SLOT_FOREIGN: the slot is not this store's, and only --adopt-slot makes it so. FAN_FATAL. */
+enum fan_status decide_not_ours(const char *slot, const char *reason, struct fan_error *reterr);
 
 /* FAN_FATAL: stop. FAN_RETRY: look again later. */
 enum fan_status decide(const struct decide_input *input, struct decision *ret_decision,

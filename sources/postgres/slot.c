@@ -1,5 +1,6 @@
 #include "sources/postgres/slot.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,24 @@ static const char blocker_sql[] =
     "UNION ALL SELECT prepared, 'prepared transaction ' || quote_literal(gid) || ', open for ' || "
     "extract(epoch FROM now() - prepared)::int || ' s' FROM pg_prepared_xacts"
     ") AS open ORDER BY since LIMIT 1";
+
+/* What the cancelled command came to: its SQLSTATE says that nothing was made. Left empty when the
+ * answer does not come, or is that the slot was made after all. */
+static void await_end(PGconn *replication, const struct query_limit *limit,
+                      struct link_failure *ret_failure)
+{
+    while (PQisBusy(replication)) {
+        if (query_wait(PQsocket(replication), POLLIN, limit) != FAN_OK ||
+            PQconsumeInput(replication) == 0) {
+            return;
+        }
+    }
+    FAN_CLEANUP(query_clear_p) PGresult *result = PQgetResult(replication);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate != NULL) {
+        (void)snprintf(ret_failure->sqlstate, sizeof(ret_failure->sqlstate), "%s", sqlstate);
+    }
+}
 
 /* Ends the command of the other connection and says who held it up. */
 static void cancel_creation(PGconn *replication, PGconn *query, const char *slot,
@@ -42,6 +61,7 @@ static void cancel_creation(PGconn *replication, PGconn *query, const char *slot
         log_write(LOG_WARN, "slot creation could not be cancelled", LOG_TEXT("slot", slot),
                   LOG_TEXT("reason", ignored.error.text));
     }
+    await_end(replication, &limit, ret_failure);
     if (late) {
         (void)fan_fail(&ret_failure->error, FAN_RETRY,
                        "could not create slot \"%s\" in time: it waits for %s", slot,

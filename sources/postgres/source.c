@@ -315,6 +315,42 @@ static void begin_slot(struct pg_source *self)
     }
 }
 
+/* Whether the server's answer to CREATE says that it made no slot. A broken connection says
+ * nothing, and neither does an I/O error, which may come after the slot was written. */
+static bool made_no_slot(const struct link_failure *failure)
+{
+    static const char *const states[] = {
+        "42",    /* refused; 42710: somebody else made it between our look and our CREATE */
+        "53400", /* max_replication_slots is used up */
+        "57014", /* cancelled, while it waited for transactions */
+    };
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strncmp(failure->sqlstate, states[i], strlen(states[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void slot_failed(struct pg_source *self, const struct link_failure *failure)
+{
+    self->withheld = *failure;
+    if (strcmp(failure->sqlstate, "42710") == 0) {
+        (void)decide_not_ours(self->slot, "somebody else made it at the same moment",
+                              &self->withheld.error); /* the status stands in it */
+    }
+    self->phase = PHASE_WITHDRAWING;
+}
+
+static void withdraw_intent(struct pg_source *self)
+{
+    struct source_memory memory = memory_now(self, SLOT_UNKNOWN);
+    if (remembered(self, &memory)) {
+        struct link_failure failure = self->withheld;
+        core_fail(self, &failure);
+    }
+}
+
 static void begin_start(struct pg_source *self)
 {
     struct source_memory memory = memory_now(self, SLOT_CREATED);
@@ -362,8 +398,25 @@ static void on_sampled(struct pg_source *self, const struct link_sample *sample)
     }
 }
 
+/* Somebody else did the same at the same moment, or dropped a table: look again. */
+static void publication_failed(struct link_failure *failure)
+{
+    bool raced = strcmp(failure->sqlstate, "42710") == 0 || strcmp(failure->sqlstate, "42P01") == 0;
+    if (raced && failure->error.code[0] == '\0') {
+        failure->error.status = FAN_RETRY;
+        fan_error_annotate(&failure->error, "PUBLICATION_CHANGED", NULL);
+    }
+}
+
 static void on_failed(struct pg_source *self, struct link_failure *failure, bool sampling)
 {
+    if (self->phase == PHASE_SLOT && made_no_slot(failure)) {
+        slot_failed(self, failure);
+        return;
+    }
+    if (self->phase == PHASE_PUBLISHING) {
+        publication_failed(failure);
+    }
     if (!sampling) {
         core_fail(self, failure);
         return;
@@ -467,6 +520,9 @@ static void advance(struct pg_source *self)
     case PHASE_INTENT:
         begin_slot(self);
         return;
+    case PHASE_WITHDRAWING:
+        withdraw_intent(self);
+        return;
     case PHASE_IDENTITY:
         begin_start(self);
         return;
@@ -502,6 +558,7 @@ static enum source_state visible_state(const struct pg_source *self)
     case PHASE_PUBLISHING:
     case PHASE_INTENT:
     case PHASE_SLOT:
+    case PHASE_WITHDRAWING:
         return SOURCE_CREATING;
     case PHASE_STREAMING:
         if (self->poisoned) {
@@ -547,6 +604,7 @@ static void fill_wait(struct pg_source *self, struct source_wait *wait)
         wait->deadline_us = self->attempt_us;
         break;
     case PHASE_INTENT:
+    case PHASE_WITHDRAWING:
     case PHASE_IDENTITY:
         wait->deadline_us = self->now_us + STORE_POLL_US;
         break;

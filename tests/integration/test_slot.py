@@ -124,6 +124,32 @@ def test_a_slot_that_this_store_has_never_used_needs_to_be_adopted(scene):
     engine.start()  # once is enough
 
 
+def test_a_slot_that_another_engine_makes_at_the_same_moment_stays_its_own(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE own (id int PRIMARY KEY);"
+              f"CREATE PUBLICATION {scene.slot} FOR TABLE own")
+    late = confs.changed(scene.conf(["public.t"]), "data_dir", f"{scene.directory}/late")
+    late = confs.changed(late, "pipelines.0.targets.0.path", f"{scene.directory}/late.jsonl")
+    late = confs.changed(late, "sources.db.publication.name", f"{scene.slot}_late")
+    second = scene.engine(late, "late")
+    with scene.connect(autocommit=False) as connection, connection.cursor() as cursor:
+        # It holds up the publication, which is made behind the look and before the slot.
+        cursor.execute("LOCK TABLE pg_publication IN SHARE MODE")
+        second.launch()
+        wait_until(lambda: scene.sql("SELECT 1 FROM pg_locks WHERE NOT granted AND database = "
+                                     "(SELECT oid FROM pg_database WHERE datname = "
+                                     "current_database())"), 30, "it waits")
+        first = scene.engine(scene.conf(["public.own"])).start()
+    assert second.wait_exit() == 69
+    assert "SLOT_FOREIGN" in second.stderr() and "--adopt-slot" in second.stderr()
+    first.stop()
+    scene.sql("INSERT INTO own VALUES (1)")
+    before = scene.server.confirmed(scene.slot)
+    refused(second, "SLOT_FOREIGN")
+    assert scene.server.confirmed(scene.slot) == before
+    first.start()
+    scene.wait_records(1)
+
+
 @pytest.mark.parametrize("plugin, two_phase", [("test_decoding", False), ("pgoutput", True)])
 def test_a_slot_of_another_kind_is_refused(scene, plugin, two_phase):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY)")

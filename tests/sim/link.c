@@ -59,7 +59,9 @@ static void begin_start(struct link *link, struct fan_lsn start)
 {
     struct sim_link *self = link_of(link);
     struct server *server = self->server;
-    const char *fault = server->check_start(server->check_context, start);
+    const char *fault = server->stranger_until_us != 0
+                            ? "I19: starts on a slot that somebody else made"
+                            : server->check_start(server->check_context, start);
     server->fault = server->fault == NULL ? fault : server->fault;
     self->start = start;
     begin(self, JOB_START);
@@ -117,9 +119,25 @@ static void probed(struct sim_link *self, struct link_event *event)
     }
 }
 
+/* Somebody else makes the slot between the look and CREATE. */
+static void stranger_comes(struct server *server)
+{
+    server->slot_exists = true;
+    server->confirmed = server->wal->end;
+    server->confirmed_disk = server->confirmed;
+    server->restart_item = server->wal->items_count;
+    server->stranger_until_us = server->now_us + 1 + (int64_t)rng_below(server->rng, 20000000);
+    server->stranger_came = true;
+    sometimes(SOMETIMES_SLOT_OF_A_STRANGER);
+    notes_add(server->notes, server->now_us, "server: a stranger made the slot", 0, 0, 0);
+}
+
 static void created(struct sim_link *self, struct link_event *event)
 {
     struct server *server = self->server;
+    if (!server->slot_exists && one_in(self, 4)) {
+        stranger_comes(server);
+    }
     if (server->slot_exists) {
         fail(event, "42710", "the slot exists already");
         return;

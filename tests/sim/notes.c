@@ -33,6 +33,7 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_OUT_OF_ORDER] = "completion of targets out of order",
     [SOMETIMES_DRAIN_LET_GO] = "stopping server let go with flush=0",
     [SOMETIMES_SLOT_INTENT_ADOPTED] = "slot adopted after a crash between intent and point",
+    [SOMETIMES_SLOT_OF_A_STRANGER] = "slot made by a stranger between look and CREATE",
     [SOMETIMES_SLOT_ACTIVE] = "slot still active when reconnecting",
     [SOMETIMES_LINK_SILENT] = "half-open link given up",
     [SOMETIMES_ENGINE_CRASH] = "engine crash",

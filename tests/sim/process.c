@@ -296,6 +296,13 @@ bool process_command(struct process *process, size_t index, enum pipeline_verb v
     return true;
 }
 
+bool process_has_failed(const struct process *process)
+{
+    struct source_status status;
+    pg_source_status(process->reader.source, &status);
+    return status.state == SOURCE_FAILED;
+}
+
 void process_begin_stop(struct process *process, int64_t patience_us)
 {
     world_note(process->world, "engine: graceful stop", 0, 0, 0);

@@ -41,6 +41,8 @@ void process_step_reader(struct process *process);
 void process_step_pipeline(struct process *process, size_t index);
 /* An operator's verb; false when too many wait. */
 bool process_command(struct process *process, size_t index, enum pipeline_verb verb);
+/* Whether its source waits for an operator: the real engine would have ended. */
+bool process_has_failed(const struct process *process);
 void process_begin_stop(struct process *process, int64_t patience_us);
 
 #endif

@@ -256,6 +256,11 @@ static int64_t next_tick(const struct server *server)
 int64_t server_step(struct server *server, int64_t now_us)
 {
     server->now_us = now_us;
+    if (server->stranger_until_us != 0 && now_us >= server->stranger_until_us) {
+        note(server, "server: the stranger dropped the slot", 0, 0);
+        server->stranger_until_us = 0;
+        server->slot_exists = false;
+    }
     if (server->state == SERVER_DOWN) {
         if (now_us < server->state_until_us) {
             return server->state_until_us;

@@ -114,6 +114,12 @@ static void engine_end(struct history *history, bool crash)
     struct world *world = &history->world;
     world_note(world, crash ? "engine: crash" : "engine: stopped", 0, 0, 0);
     vault_crash(&world->vault);
+    if (world->server.stranger_until_us != 0 &&
+        world->vault.source.slot_state == STORE_SLOT_INTENT &&
+        !process_has_failed(world->process)) {
+        /* The one moment in which nobody can tell: refused, and dead before that was written. */
+        world->server.stranger_until_us = world->now_us;
+    }
     world->crashing = true;
     process_destroy(world->process);
     world->crashing = false;
@@ -296,6 +302,14 @@ static int64_t operator_act(struct history *history)
         if (world->now_us >= history->restart_us) {
             engine_start(history);
         }
+        return in(world, 200000);
+    }
+    if (process_has_failed(process)) {
+        if (!world->server.stranger_came) {
+            world_fail(world, "the source failed for good, and no stranger was there");
+        }
+        world_note(world, "engine: source failed", 0, 0, 0);
+        engine_end(history, true);
         return in(world, 200000);
     }
     size_t index = (size_t)rng_below(&world->rng, process->count);

@@ -68,6 +68,8 @@ struct server {
     int64_t timeout_us;
 
     bool slot_exists;
+    int64_t stranger_until_us; /* the slot is somebody else's, who drops it then; 0: it is not */
+    bool stranger_came;        /* once in this history: the source may fail because of it */
     struct fan_lsn confirmed;
     struct fan_lsn confirmed_disk;
     size_t restart_item;

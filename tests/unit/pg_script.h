@@ -30,7 +30,7 @@ struct script_status {
     int64_t at_us;
 };
 
-/* What happened, in order: i intent, c created, p publication, P slot, S start, 1 session start. */
+/* What happened, in order: i intent, c created, n no slot, p publication, P slot, S start, 1 session start. */
 struct script_log {
     char text[256];
     size_t size;
@@ -67,6 +67,7 @@ struct script {
     struct fan_position furthest;
     struct fan_lsn ack;
     bool full;
+    bool store_busy; /* remember() is under way */
     bool session;
     struct change changes[SCRIPT_CHANGES_MAX]; /* without their messages */
     size_t changes_count;
@@ -306,8 +307,13 @@ static inline enum fan_status script_remember(struct source_sink *sink,
 {
     (void)reterr;
     struct script *script = script_of_sink(sink);
+    if (script->store_busy) {
+        return FAN_AGAIN;
+    }
     script->memory = *memory;
-    script_note(script, memory->slot_stage == SLOT_INTENT ? 'i' : 'c');
+    script_note(script, memory->slot_stage == SLOT_INTENT    ? 'i'
+                        : memory->slot_stage == SLOT_CREATED ? 'c'
+                                                             : 'n');
     return FAN_OK;
 }
 

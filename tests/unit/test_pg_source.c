@@ -40,6 +40,97 @@ START_TEST(pg_source_crash_after_intent_adopts_the_slot)
 }
 END_TEST
 
+/* Between our look and our CREATE. */
+START_TEST(pg_source_slot_that_somebody_else_made_meanwhile_is_never_adopted)
+{
+    struct script *script = script_new();
+    script->fail_sqlstate[SCRIPT_CREATE] = "42710";
+    script_open(script);
+    script_settle(script);
+    ck_assert_int_eq(script_state(script), SOURCE_FAILED);
+    ck_assert_str_eq(script_code(script), "SLOT_FOREIGN");
+    ck_assert_str_eq(script->log.text, "piPn");
+    ck_assert_int_eq(script->memory.slot_stage, SLOT_UNKNOWN);
+    struct source_status status;
+    pg_source_status(script->source, &status);
+    ck_assert_ptr_nonnull(strstr(status.hint, "--adopt-slot pgfan_shop"));
+    script->facts.slot.exists = true;
+    script->facts.slot.confirmed = (struct fan_lsn){555};
+    script_restart(script);
+    script_settle(script);
+    ck_assert_str_eq(script_code(script), "SLOT_FOREIGN");
+    ck_assert_str_eq(script->log.text, "piPn");
+    script->setup.adopt_slot = "pgfan_shop";
+    script_restart(script);
+    script_settle(script);
+    ck_assert_str_eq(script->log.text, "piPncS1");
+    ck_assert_uint_eq(script->started_at.value, 555);
+    script_free(script);
+}
+END_TEST
+
+/* The server says that it made none: another engine may make it before the next attempt. */
+START_TEST(pg_source_cancelled_creation_leaves_no_intent)
+{
+    struct script *script = script_new();
+    script->fail_sqlstate[SCRIPT_CREATE] = "57014";
+    script_open(script);
+    script_settle(script);
+    ck_assert_int_eq(script_state(script), SOURCE_RECONNECTING);
+    ck_assert_int_eq(script->memory.slot_stage, SLOT_UNKNOWN);
+    script_run(script, 3 * SECOND);
+    ck_assert_str_eq(script->log.text, "piPniPcS1");
+    script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_link_lost_while_the_slot_is_made_adopts_it)
+{
+    struct script *script = script_new();
+    script->fail_sqlstate[SCRIPT_CREATE] = "";
+    script_open(script);
+    script_settle(script);
+    ck_assert_int_eq(script->memory.slot_stage, SLOT_INTENT);
+    script->facts.slot.exists = true;
+    script->facts.slot.confirmed = (struct fan_lsn){555};
+    script_run(script, 3 * SECOND);
+    ck_assert_str_eq(script->log.text, "piPcS1");
+    ck_assert_uint_eq(script->started_at.value, 555);
+    script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_stop_while_an_intent_is_withdrawn_ends)
+{
+    struct script *script = script_new();
+    script->fail_sqlstate[SCRIPT_CREATE] = "42710";
+    script_open(script);
+    while (script->fail_sqlstate[SCRIPT_CREATE] != NULL) {
+        script->store_busy = script->job == SCRIPT_CREATE;
+        script_step(script);
+    }
+    ck_assert_int_eq(script_state(script), SOURCE_CREATING);
+    pg_source_stop(script->source);
+    script_settle(script);
+    ck_assert_int_eq(script_state(script), SOURCE_STOPPED);
+    script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_again)
+{
+    struct script *script = script_new();
+    script->fail_sqlstate[SCRIPT_PUBLICATION] = "42710";
+    script_open(script);
+    script_settle(script);
+    ck_assert_int_eq(script_state(script), SOURCE_RECONNECTING);
+    ck_assert_str_eq(script_code(script), "PUBLICATION_CHANGED");
+    script_run(script, 3 * SECOND);
+    ck_assert_int_eq(script_state(script), SOURCE_STREAMING);
+    script_free(script);
+}
+END_TEST
+
 START_TEST(pg_source_foreign_slot_fails_before_anything_is_made)
 {
     struct script *script = script_new();
@@ -674,6 +765,12 @@ int main(void)
     tcase_add_test(start, pg_source_first_start_makes_publication_then_intent_then_slot);
     tcase_add_test(start, pg_source_crash_after_intent_adopts_the_slot);
     tcase_add_test(start, pg_source_foreign_slot_fails_before_anything_is_made);
+    tcase_add_test(start, pg_source_slot_that_somebody_else_made_meanwhile_is_never_adopted);
+    tcase_add_test(start, pg_source_cancelled_creation_leaves_no_intent);
+    tcase_add_test(start, pg_source_link_lost_while_the_slot_is_made_adopts_it);
+    tcase_add_test(start, pg_source_stop_while_an_intent_is_withdrawn_ends);
+    tcase_add_test(start,
+                   pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_again);
     tcase_add_test(start, pg_source_active_slot_is_waited_for);
     tcase_add_test(start, pg_source_start_refused_as_active_is_tried_again);
     tcase_add_test(start, pg_source_slot_moved_by_others_stops_after_restart);
