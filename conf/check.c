@@ -363,6 +363,44 @@ static void check_addresses(const struct conf_decoder *decoder, const struct set
     free(list);
 }
 
+/* The first of the sources before `index` that reads through the same slot, or NULL. */
+static const struct settings_source *slot_user_before(const struct conf_decoder *decoder,
+                                                      const struct settings *settings, size_t index)
+{
+    const struct settings_source *source = settings_source_at(settings, index);
+    const struct conf_plugin *plugin =
+        conf_plugin_find(decoder->plugins, CONF_FAMILY_SOURCE, source->type);
+    if (plugin == NULL || plugin->same_slot == NULL || source->options == NULL) {
+        return NULL;
+    }
+    for (size_t before = 0; before < index; before++) {
+        const struct settings_source *other = settings_source_at(settings, before);
+        if (other->options != NULL && other->type != NULL &&
+            strcmp(other->type, source->type) == 0 &&
+            plugin->same_slot(source->name, source->options, other->name, other->options)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static void check_slots(const struct conf_decoder *decoder, const struct settings *settings,
+                        const struct conf_node *sources)
+{
+    for (size_t i = 0; i < settings->sources.count; i++) {
+        const struct conf_node *node = nth_child(sources, i);
+        const struct settings_source *other = slot_user_before(decoder, settings, i);
+        if (other != NULL) {
+            conf_report_add(decoder->report, CONF_ERROR, place_of(node, "slot"),
+                            "one program reads a slot: give each source a slot.name of its own, or "
+                            "put their pipelines under one source",
+                            "source \"%.63s\" reads through the same slot of the same server as "
+                            "source \"%.63s\"",
+                            settings_source_at(settings, i)->name, other->name);
+        }
+    }
+}
+
 static void check_sources(const struct conf_decoder *decoder, const struct settings *settings,
                           const struct conf_node *sources)
 {
@@ -430,6 +468,7 @@ void conf_check(const struct conf_decoder *decoder, struct settings *settings)
     }
     if (sources != NULL) {
         check_sources(decoder, settings, sources);
+        check_slots(decoder, settings, sources);
     }
     if (pipelines == NULL || pipelines->kind != CONF_NODE_SEQUENCE) {
         return; /* reported */

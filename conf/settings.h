@@ -95,6 +95,11 @@ struct conf_plugin {
     /* The word of two targets that would write to the same place, or "". As in targets/target.h;
      * may be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
+
+    /* Whether two sources, by their names and options, would read through the same slot. As in
+     * sources/source.h; may be NULL. */
+    bool (*same_slot)(const char *name, const void *options, const char *other_name,
+                      const void *other_options);
 };
 
 struct conf_plugins {

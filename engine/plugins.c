@@ -19,7 +19,8 @@ const struct conf_plugins *engine_plugins(void)
     }
     for (size_t index = 0; source_types[index] != NULL && index < PLUGINS_MAX; index++) {
         sources[index] = (struct conf_plugin){.type = source_types[index]->name,
-                                              .table = source_types[index]->table};
+                                              .table = source_types[index]->table,
+                                              .same_slot = source_types[index]->same_slot};
         plugins.sources_count = index + 1;
     }
     for (size_t index = 0; target_types[index] != NULL && index < PLUGINS_MAX; index++) {

@@ -213,6 +213,11 @@ struct source_type {
                             struct fan_error *reterr);
     enum fan_status (*drop_slot)(const struct source_setup *setup, struct fan_error *reterr);
 
+    /* Whether two sources, by their names and options, would read through the same slot: only one
+     * of them could. */
+    bool (*same_slot)(const char *name, const void *options, const char *other_name,
+                      const void *other_options);
+
     /* The slot's name under these options, for messages and event ids. */
     const char *(*slot_name)(const struct source_setup *setup, char *text, size_t text_size);
 };

@@ -317,6 +317,25 @@ enum fan_status conn_open(const struct postgres_options *options, enum conn_kind
     return status;
 }
 
+bool conn_same_server(const struct secret *dsn, const struct secret *other)
+{
+    static const char *const parts[] = {"service", "host", "hostaddr", "port"};
+    const char *text = secret_reveal(dsn);
+    const char *other_text = secret_reveal(other);
+    FAN_CLEANUP(conninfo_free_p)
+    PQconninfoOption *left = PQconninfoParse(text != NULL ? text : "", NULL);
+    FAN_CLEANUP(conninfo_free_p)
+    PQconninfoOption *right = PQconninfoParse(other_text != NULL ? other_text : "", NULL);
+    bool same = left != NULL && right != NULL; /* a malformed one is refused when it is used */
+    for (size_t i = 0; same && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        const char *one = value_of(left, parts[i]);
+        const char *two = value_of(right, parts[i]);
+        same =
+            (one == NULL && two == NULL) || (one != NULL && two != NULL && strcmp(one, two) == 0);
+    }
+    return same;
+}
+
 void conn_close(PGconn **conn)
 {
     PQfinish(*conn);

@@ -29,6 +29,9 @@ enum fan_status conn_open(const struct postgres_options *options, enum conn_kind
                           const char *application_name, const struct query_limit *limit,
                           PGconn **ret_conn, struct link_failure *ret_failure) FAN_MUST_CHECK;
 
+/* Whether two connection strings lead to the same server, as far as their text tells. */
+bool conn_same_server(const struct secret *dsn, const struct secret *other);
+
 void conn_close(PGconn **conn);
 
 #endif

@@ -234,6 +234,19 @@ static const char *postgres_setup_slot_name(const struct source_setup *setup, ch
     return postgres_slot_name(setup->options, setup->name, text, text_size);
 }
 
+/* Names of slots are the cluster's: the database does not tell two of them apart. */
+static bool postgres_same_slot(const char *name, const void *options, const char *other_name,
+                               const void *other_options)
+{
+    const struct postgres_options *left = options;
+    const struct postgres_options *right = other_options;
+    char slot[SOURCE_NAME_MAX];
+    char other_slot[SOURCE_NAME_MAX];
+    return strcmp(postgres_slot_name(left, name, slot, sizeof(slot)),
+                  postgres_slot_name(right, other_name, other_slot, sizeof(other_slot))) == 0 &&
+           conn_same_server(&left->dsn, &right->dsn);
+}
+
 const struct source_type source_postgres = {
     .name = "postgres",
     .table = &postgres_table,
@@ -246,5 +259,6 @@ const struct source_type source_postgres = {
     .check = postgres_check,
     .slot = postgres_slot,
     .drop_slot = postgres_drop_slot,
+    .same_slot = postgres_same_slot,
     .slot_name = postgres_setup_slot_name,
 };

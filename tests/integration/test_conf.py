@@ -304,3 +304,22 @@ def test_a15_synchronous_standby_names_that_match_are_a_finding(own_scene):
     assert "synchronous_standby_names" in done.stdout + done.stderr
 
 
+def test_two_sources_on_one_slot_are_a_fault(directory):
+    """Whatever the database, the user and the form of the connection string."""
+    path = write(directory, f"""
+data_dir: {directory}/data
+sources:
+  one: {{type: postgres, dsn: "host=db.example port=5433 dbname=a user=x", slot: {{name: s}}}}
+  two: {{type: postgres, dsn: "postgresql://y@db.example:5433/b", slot: {{name: s}}}}
+  our-shop: {{type: postgres, dsn: "host=db.example"}}
+  our_shop: {{type: postgres, dsn: "host=db.example"}}
+  far: {{type: postgres, dsn: "host=far.example port=5433", slot: {{name: s}}}}
+pipelines:
+""" + "".join(f"  - {{name: p{i}, source: {name}, tables: [a], targets: [{{type: 'null'}}]}}\n"
+              for i, name in enumerate(["one", "two", "our-shop", "our_shop", "far"])))
+    done = pgfan("check", "-c", path)
+    assert done.returncode == 78
+    texts = [match["text"] for match in FAULT.finditer(done.stdout + done.stderr)]
+    assert len(texts) == 2, (done.stdout, done.stderr)
+    assert '"two"' in texts[0] and '"one"' in texts[0]
+    assert '"our_shop"' in texts[1] and '"our-shop"' in texts[1]

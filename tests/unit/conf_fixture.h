@@ -132,11 +132,23 @@ static void fixture_file_address(const void *options, char *text, size_t text_si
                    file->path != NULL ? file->path : ""); /* may be cut */
 }
 
-static const struct conf_plugin fixture_sources[] = {{"postgres", &fixture_source_table, NULL}};
+static bool fixture_same_slot(const char *name, const void *options, const char *other_name,
+                              const void *other_options)
+{
+    const struct fixture_source *left = options;
+    const struct fixture_source *right = other_options;
+    const char *slot = left->slot.name != NULL ? left->slot.name : name;
+    const char *other_slot = right->slot.name != NULL ? right->slot.name : other_name;
+    return strcmp(slot, other_slot) == 0 &&
+           strcmp(secret_reveal(&left->dsn), secret_reveal(&right->dsn)) == 0;
+}
+
+static const struct conf_plugin fixture_sources[] = {
+    {.type = "postgres", .table = &fixture_source_table, .same_slot = fixture_same_slot}};
 static const struct conf_plugin fixture_targets[] = {
-    {"file", &fixture_file_table, fixture_file_address},
-    {"null", NULL, NULL},
-    {"stdout", NULL, NULL},
+    {.type = "file", .table = &fixture_file_table, .address = fixture_file_address},
+    {.type = "null"},
+    {.type = "stdout"},
 };
 static const char *const fixture_formats[] = {"native", NULL};
 static const struct conf_plugins fixture_plugins = {

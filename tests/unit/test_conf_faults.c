@@ -156,6 +156,22 @@ static const struct {
      "    sources: {shop: {dsn: ***, slot: {mode: ephemeral, create: yes}}}\n"
      "                                                               ^~~\n"
      "  hint: write true or false\n"},
+    {"sources:\n"
+     "  a: {dsn: service=shop, slot: {name: x}}\n"
+     "  b: {dsn: service=shop, slot: {name: y}}\n"
+     "  x: {dsn: service=other}\n"
+     "  c: {dsn: service=shop, slot: {name: x}}\n"
+     "pipelines:\n"
+     "  - {name: a, source: a, tables: [a], targets: [{type: 'null'}]}\n"
+     "  - {name: b, source: b, tables: [a], targets: [{type: 'null'}]}\n"
+     "  - {name: c, source: c, tables: [a], targets: [{type: 'null'}]}\n"
+     "  - {name: x, source: x, tables: [a], targets: [{type: 'null'}]}\n",
+     "c.yaml:5:26: error: source \"c\" reads through the same slot of the same server as source "
+     "\"a\"\n"
+     "      c: {dsn: ***, slot: {name: x}}\n"
+     "                    ^~~~\n"
+     "  hint: one program reads a slot: give each source a slot.name of its own, or put their "
+     "pipelines under one source\n"},
     {"sources: {shop: {type: mysql, host: x}}\n"
      "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n",
      "c.yaml:1:24: error: unknown source type \"mysql\"\n"
