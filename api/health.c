@@ -49,6 +49,7 @@ static json_t *source_states(const struct engine_status *status, bool only_faile
         json_t *item = json_object();
         json_put_text(item, "name", source->name);
         json_put_text(item, "state", source_state_name(source->source.state));
+        json_put_bool(item, "incomplete", source->source.incomplete);
         json_put_bool(item, "stalled", source->source.stalled);
         json_put_text(item, "reason", source->source.reason);
         json_push(list, item);

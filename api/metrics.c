@@ -115,6 +115,8 @@ static const struct metric source_metrics[] = {
             "Status updates sent to the server."),
     GAUGE("source_stalled", METRIC_BOOL, source_entry, source.stalled,
           "1 while connected to a server that is silent for too long."),
+    GAUGE("source_incomplete", METRIC_BOOL, source_entry, source.incomplete,
+          "1 while a table that is asked for is not published, and its changes go missing."),
     GAUGE("source_received_lsn", METRIC_LSN, source_entry, source.received,
           "Highest position received."),
     GAUGE("source_confirmed_lsn", METRIC_LSN, source_entry, source.confirmed,

@@ -61,9 +61,13 @@ static void print_sources(const json_t *sources)
     {
         const char *state = text_of(source, "state");
         bool stalled = json_is_true(json_object_get(source, "stalled"));
+        bool incomplete = json_is_true(json_object_get(source, "incomplete"));
         table_add(&table, text_of(source, "name"));
-        table_add_coloured(&table, stalled ? "stalled" : state,
-                           stalled ? COLOUR_BAD : colour_of(state));
+        table_add_coloured(&table,
+                           stalled      ? "stalled"
+                           : incomplete ? "incomplete"
+                                        : state,
+                           stalled || incomplete ? COLOUR_BAD : colour_of(state));
         table_add(&table, text_of(source, "confirmed_lsn"));
         table_add_size(&table, number_of(source, "lag_bytes"));
         table_add_seconds(&table, seconds_of(source, "lag_seconds"));

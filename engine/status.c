@@ -211,7 +211,7 @@ void engine_status_release(struct engine_status *status)
 static bool source_is_ready(const struct source_status *source)
 {
     return (source->state == SOURCE_STREAMING || source->state == SOURCE_BLOCKED) &&
-           !source->stalled;
+           !source->stalled && !source->incomplete;
 }
 
 bool engine_status_ready(const struct engine_status *status)

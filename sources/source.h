@@ -110,9 +110,11 @@ const char *source_state_name(enum source_state state);
 /* A snapshot for people and programs. */
 struct source_status {
     enum source_state state;
-    char reason[FAN_ERROR_TEXT_MAX]; /* why it is not streaming; "" otherwise */
-    char hint[FAN_ERROR_HINT_MAX];   /* how to mend it */
+    char
+        reason[FAN_ERROR_TEXT_MAX]; /* why it is not streaming, or what it streams without; or "" */
+    char hint[FAN_ERROR_HINT_MAX];  /* how to mend it */
     char code[32];
+    bool incomplete;    /* it streams, and changes that a pipeline asks for go missing */
     bool stalled;       /* connected, but the server has been silent for too long */
     int server_version; /* such as 150018; 0 until known */
     char system_id[SOURCE_SYSTEM_ID_MAX];

@@ -30,6 +30,25 @@ static enum fan_status check_cluster(const struct decide_input *in, struct fan_e
     return status;
 }
 
+/*
+ * A standby that was not promoted yet: our slot is not there, or is the copy that the server keeps
+ * up to date by itself. A slot that was made on the standby is one like any other.
+ */
+static enum fan_status check_standby(const struct decide_input *in, struct fan_error *reterr)
+{
+    const struct link_slot *slot = &in->facts->slot;
+    bool known = in->memory->slot_stage == SLOT_CREATED && strcmp(in->memory->slot, in->slot) == 0;
+    if (!known || !in->facts->in_recovery || (slot->exists && !slot->synced)) {
+        return FAN_OK;
+    }
+    enum fan_status status =
+        fan_fail(reterr, FAN_RETRY, "could not go on: the server is a standby that %s slot \"%s\"",
+                 slot->exists ? "only keeps a copy of" : "does not have", in->slot);
+    fan_error_annotate(reterr, "IN_RECOVERY",
+                       "wait until it is promoted, or point dsn at the primary");
+    return status;
+}
+
 /* The furthest position that the targets may have, as one LSN. */
 static struct fan_lsn furthest_of(const struct decide_input *in)
 {
@@ -231,6 +250,7 @@ enum fan_status decide(const struct decide_input *in, struct decision *ret_decis
                        struct fan_error *reterr)
 {
     enum fan_status status = check_cluster(in, reterr);
+    status = status == FAN_OK ? check_standby(in, reterr) : status;
     status = status == FAN_OK ? check_timeline(in, reterr) : status;
     status = status == FAN_OK ? check_wal_end(in, reterr) : status;
     if (status != FAN_OK) {

@@ -19,6 +19,7 @@
  *   SLOT_CHANGED       the conf names another slot than the store
  *   PUBLICATION_MISSING the slot holds changes that the server could not decode any more
  *   SLOT_ACTIVE        (FAN_RETRY) another process reads the slot
+ *   IN_RECOVERY        (FAN_RETRY) a standby that cannot serve our slot: a failover is under way
  */
 #ifndef SOURCES_POSTGRES_DECIDE_H
 #define SOURCES_POSTGRES_DECIDE_H

@@ -64,6 +64,12 @@ struct link_slot {
     struct fan_lsn confirmed;
 };
 
+/* What pipelines ask for and the stream goes on without, or `error.code` is "". */
+struct link_shortfall {
+    struct fan_error error;
+    bool losing; /* of a table that is asked for by name, or was streamed, changes go missing */
+};
+
 /* What a probe found. The link has made its checks: what is here can serve. */
 struct link_facts {
     int server_version; /* such as 150018 */
@@ -75,6 +81,7 @@ struct link_facts {
     char database[SOURCE_NAME_MAX];
     bool publication_exists;
     bool publication_change; /* begin_publication() has something to do: create it, add tables */
+    struct link_shortfall shortfall;
     struct link_slot slot;
 };
 

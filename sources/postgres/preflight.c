@@ -35,8 +35,31 @@ static void finding(struct preflight *preflight, enum finding_severity severity,
     }
     if (severity == FINDING_ERROR && !preflight->failed) {
         preflight->failed = true;
-        (void)fan_fail(&preflight->error, FAN_FATAL, "%s", found.text);
+        bool passes = preflight->running && strcmp(code, "IN_RECOVERY") == 0;
+        (void)fan_fail(&preflight->error, passes ? FAN_RETRY : FAN_FATAL, "%s", found.text);
         fan_error_annotate(&preflight->error, found.code, "%s", found.hint);
+    }
+}
+
+/* One about single tables. `losing` as in the shortfall. */
+static void table_finding(struct preflight *preflight, bool losing, const char *code,
+                          const char *hint, const char *format, ...) FAN_PRINTF(5, 6);
+
+static void table_finding(struct preflight *preflight, bool losing, const char *code,
+                          const char *hint, const char *format, ...)
+{
+    char text[FAN_ERROR_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args); /* may be cut */
+    va_end(args);
+    finding(preflight, preflight->running ? FINDING_WARNING : FINDING_ERROR, code, hint, "%s",
+            text);
+    struct link_shortfall *shortfall = &preflight->facts.shortfall;
+    if (shortfall->error.code[0] == '\0' || (losing && !shortfall->losing)) {
+        (void)fan_fail(&shortfall->error, FAN_RETRY, "%s", text);
+        fan_error_annotate(&shortfall->error, code, "%s", hint);
+        shortfall->losing = losing;
     }
 }
 
@@ -352,15 +375,17 @@ static const char *unfit(const PGresult *rows, int row)
                                                 : NULL;
 }
 
+enum mark { MARK_NONE, MARK_MATCHED, MARK_NAMED };
+
 /* Marks the rows that a pattern names. Reports patterns that name nothing. */
-static bool mark_pattern(struct preflight *preflight, const char *text, const PGresult *rows,
-                         bool *marked)
+static void mark_pattern(struct preflight *preflight, const char *text, const PGresult *rows,
+                         uint8_t *marks)
 {
     struct pattern pattern;
     struct fan_error error;
     if (pattern_parse(text, &pattern, &error) != FAN_OK) {
         finding(preflight, FINDING_ERROR, "TABLE_PATTERN", error.hint, "%s", error.text);
-        return false;
+        return;
     }
     bool exact = pattern_is_exact(&pattern);
     int found = 0;
@@ -370,26 +395,26 @@ static bool mark_pattern(struct preflight *preflight, const char *text, const PG
         }
         const char *reason = unfit(rows, i);
         if (reason == NULL) {
-            marked[i] = true;
+            marks[i] = exact ? MARK_NAMED : marks[i] == MARK_NONE ? MARK_MATCHED : marks[i];
             found++;
         } else if (exact) {
-            finding(preflight, FINDING_ERROR, "TABLE_KIND",
-                    "only ordinary and partitioned tables are streamed: take it out of `tables`",
-                    "%s.%s is %s", query_text(rows, i, 1), query_text(rows, i, 2), reason);
-            return false;
+            table_finding(
+                preflight, false, "TABLE_KIND",
+                "only ordinary and partitioned tables are streamed: take it out of `tables`",
+                "%s.%s is %s", query_text(rows, i, 1), query_text(rows, i, 2), reason);
+            return;
         }
     }
     if (found == 0) {
-        finding(preflight, FINDING_ERROR, "TABLE_NOT_FOUND",
-                "create the table, or mend the name in `tables`", "TABLE_NOT_FOUND %s%s%s",
-                exact ? pattern.schema.text : text, exact ? "." : "",
-                exact ? pattern.table.text : "");
+        table_finding(preflight, false, "TABLE_NOT_FOUND",
+                      "create the table, or mend the name in `tables`", "TABLE_NOT_FOUND %s%s%s",
+                      exact ? pattern.schema.text : text, exact ? "." : "",
+                      exact ? pattern.table.text : "");
     }
-    return found > 0;
 }
 
 /* Whether one of the space-separated OIDs is among the marked rows. */
-static bool ancestor_marked(const PGresult *rows, int row, const bool *marked)
+static bool ancestor_marked(const PGresult *rows, int row, const uint8_t *marks)
 {
     const char *at = query_text(rows, row, 8);
     while (*at != '\0') {
@@ -399,7 +424,7 @@ static bool ancestor_marked(const PGresult *rows, int row, const bool *marked)
             return false;
         }
         for (int i = 0; i < PQntuples(rows); i++) {
-            if (marked[i] && (unsigned long)query_number(rows, i, 0) == ancestor) {
+            if (marks[i] != MARK_NONE && (unsigned long)query_number(rows, i, 0) == ancestor) {
                 return true;
             }
         }
@@ -408,7 +433,7 @@ static bool ancestor_marked(const PGresult *rows, int row, const bool *marked)
     return false;
 }
 
-static void take_table(struct preflight *preflight, const PGresult *rows, int row)
+static void take_table(struct preflight *preflight, const PGresult *rows, int row, bool named)
 {
     struct preflight_table *table = &preflight->tables[preflight->tables_count++];
     *table = (struct preflight_table){
@@ -416,7 +441,8 @@ static void take_table(struct preflight *preflight, const PGresult *rows, int ro
         .partitioned = query_text(rows, row, 3)[0] == 'p',
         .has_identity = query_bool(rows, row, 5),
         .owned = query_bool(rows, row, 6),
-        .covered = query_bool(rows, row, 9),
+        .cover = query_bool(rows, row, 9) ? COVER_HELD : COVER_ADD,
+        .named = named,
     };
     (void)snprintf(table->schema, sizeof(table->schema), "%s", query_text(rows, row, 1));
     (void)snprintf(table->name, sizeof(table->name), "%s", query_text(rows, row, 2));
@@ -442,42 +468,52 @@ static enum fan_status expand_tables(struct preflight *preflight,
     int count = PQntuples(rows);
     preflight->tables =
         count > PREFLIGHT_TABLES_MAX ? NULL : calloc((size_t)count + 1, sizeof(*preflight->tables));
-    bool *marked = preflight->tables == NULL ? NULL : calloc((size_t)count + 1, sizeof(*marked));
-    if (marked == NULL) {
+    uint8_t *marks = preflight->tables == NULL ? NULL : calloc((size_t)count + 1, sizeof(*marks));
+    if (marks == NULL) {
         (void)fan_fail(&ret_failure->error, FAN_RETRY, "could not list %d tables: %s", count,
                        count > PREFLIGHT_TABLES_MAX ? "too many" : "out of memory");
         return FAN_RETRY;
     }
     for (size_t i = 0; i < setup->tables->patterns_count; i++) {
-        (void)mark_pattern(preflight, setup->tables->patterns[i], rows, marked); /* reported */
+        mark_pattern(preflight, setup->tables->patterns[i], rows, marks);
     }
     for (int i = 0; i < count; i++) {
-        if (marked[i] && !ancestor_marked(rows, i, marked)) {
-            take_table(preflight, rows, i);
+        if (marks[i] != MARK_NONE && !ancestor_marked(rows, i, marks)) {
+            take_table(preflight, rows, i, marks[i] == MARK_NAMED);
         }
     }
-    free(marked);
+    free(marks);
     return FAN_OK;
 }
 
 /* Adding a table without an identity makes its application's updates fail; one that is there
  * already does so now. */
+static void check_identity_of(struct preflight *preflight, struct preflight_table *table)
+{
+    static const char text[] = "table %s.%s has no primary key and no replica identity: updates "
+                               "and deletes of it fail while it is published";
+    char hint[512];
+    (void)snprintf(hint, sizeof(hint),
+                   "ALTER TABLE \"%s\".\"%s\" ADD PRIMARY KEY (...); or ALTER TABLE "
+                   "\"%s\".\"%s\" REPLICA IDENTITY FULL;%s",
+                   table->schema, table->name, table->schema, table->name,
+                   table->partitioned ? " the latter on each partition" : "");
+    if (table->cover == COVER_HELD) {
+        finding(preflight, FINDING_WARNING, "NO_REPLICA_IDENTITY", hint, text, table->schema,
+                table->name);
+        return;
+    }
+    table->cover = preflight->running ? COVER_UNSAFE : table->cover;
+    table_finding(preflight, table->named, "NO_REPLICA_IDENTITY", hint, text, table->schema,
+                  table->name);
+}
+
 static void check_identity(struct preflight *preflight)
 {
     for (size_t i = 0; i < preflight->tables_count && preflight->publishes_updates; i++) {
-        const struct preflight_table *table = &preflight->tables[i];
-        char hint[512];
-        (void)snprintf(hint, sizeof(hint),
-                       "ALTER TABLE \"%s\".\"%s\" ADD PRIMARY KEY (...); or ALTER TABLE "
-                       "\"%s\".\"%s\" REPLICA IDENTITY FULL;%s",
-                       table->schema, table->name, table->schema, table->name,
-                       table->partitioned ? " the latter on each partition" : "");
+        struct preflight_table *table = &preflight->tables[i];
         if (!table->has_identity) {
-            finding(preflight, table->covered ? FINDING_WARNING : FINDING_ERROR,
-                    "NO_REPLICA_IDENTITY", hint,
-                    "table %s.%s has no primary key and no replica identity: updates and deletes "
-                    "of it fail while it is published",
-                    table->schema, table->name);
+            check_identity_of(preflight, table);
         }
         if (table->partitioned && preflight->facts.publication_exists && !preflight->via_root) {
             finding(preflight, FINDING_WARNING, "PARTITION_ROOT",
@@ -489,27 +525,82 @@ static void check_identity(struct preflight *preflight)
     }
 }
 
-/* Whether the publication lacks something, and whether we may mend it. */
-static void check_contents(struct preflight *preflight, const struct preflight_setup *setup)
+/* The statement of publication_append_sql() as a hint. */
+static void sql_hint(const struct preflight *preflight, const char *publication,
+                     enum table_cover cover, char *hint, size_t hint_size)
 {
     struct bytes sql;
     bytes_init(&sql, SQL_BYTES_MAX);
-    publication_append_sql(preflight, setup->publication, &sql);
+    publication_append_sql(preflight, publication, cover, &sql);
+    (void)snprintf(hint, hint_size, "%s;", bytes_text(&sql)); /* may be cut */
+    bytes_release(&sql);
+}
+
+static bool any_of(const struct preflight *preflight, enum table_cover cover)
+{
+    for (size_t i = 0; i < preflight->tables_count; i++) {
+        if (preflight->tables[i].cover == cover) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* While the stream runs: what may not be added is left out. */
+static void leave_out_refused(struct preflight *preflight, const struct preflight_setup *setup)
+{
+    const struct postgres_publication_options *options = &setup->options->publication;
+    bool by_admin = secret_reveal(&options->admin_dsn) != NULL;
+    size_t count = 0;
+    const struct preflight_table *first = NULL;
+    bool losing = false;
+    for (size_t i = 0; i < preflight->tables_count; i++) {
+        struct preflight_table *table = &preflight->tables[i];
+        bool may = options->create && (by_admin || (preflight->publication_owned && table->owned));
+        if (table->cover == COVER_ADD && !may) {
+            table->cover = COVER_REFUSED;
+            first = first == NULL ? table : first;
+            losing = losing || table->named;
+            count++;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    char hint[FAN_ERROR_HINT_MAX];
+    sql_hint(preflight, setup->publication, COVER_REFUSED, hint, sizeof(hint));
+    char more[32] = "";
+    if (count > 1) {
+        (void)snprintf(more, sizeof(more), " and %zu more", count - 1); /* fits */
+    }
+    table_finding(preflight, losing, options->create ? "PERMISSION_DENIED" : "PUBLICATION_TABLES",
+                  hint, "publication \"%s\" lacks table %s.%s%s, and %s", setup->publication,
+                  first->schema, first->name, more,
+                  options->create ? "the role may not add it" : "publication.create is false");
+}
+
+/* Whether the publication lacks something, and whether we may mend it. */
+static void check_contents(struct preflight *preflight, const struct preflight_setup *setup)
+{
     struct link_facts *facts = &preflight->facts;
-    facts->publication_change = sql.size > 0;
+    if (preflight->running && facts->publication_exists) {
+        leave_out_refused(preflight, setup);
+        facts->publication_change = any_of(preflight, COVER_ADD);
+        return;
+    }
+    facts->publication_change = !facts->publication_exists || any_of(preflight, COVER_ADD);
+    if (!facts->publication_change) {
+        return;
+    }
     const struct postgres_publication_options *options = &setup->options->publication;
     bool by_admin = secret_reveal(&options->admin_dsn) != NULL;
     bool may = facts->publication_exists ? preflight->publication_owned
                                          : preflight->may_create_publication;
     for (size_t i = 0; i < preflight->tables_count; i++) {
-        may = may && (preflight->tables[i].covered || preflight->tables[i].owned);
+        may = may && (preflight->tables[i].cover == COVER_HELD || preflight->tables[i].owned);
     }
     char hint[FAN_ERROR_HINT_MAX];
-    (void)snprintf(hint, sizeof(hint), "%s;", bytes_text(&sql)); /* may be cut */
-    bytes_release(&sql);
-    if (!facts->publication_change) {
-        return;
-    }
+    sql_hint(preflight, setup->publication, COVER_ADD, hint, sizeof(hint));
     if (!options->create) {
         finding(preflight, FINDING_ERROR,
                 facts->publication_exists ? "PUBLICATION_TABLES" : "PUBLICATION_MISSING", hint,
@@ -527,7 +618,8 @@ enum fan_status preflight_run(struct preflight *preflight, const struct prefligh
                               PGconn *query, const struct query_limit *limit, source_report *report,
                               void *context, struct link_failure *ret_failure)
 {
-    *preflight = (struct preflight){.report = report, .context = context};
+    *preflight =
+        (struct preflight){.running = setup->running, .report = report, .context = context};
     *ret_failure = (struct link_failure){0};
     enum fan_status status = check_server(preflight, setup, query, limit, ret_failure);
     if (status != FAN_OK || preflight->facts.server_version < VERSION_MIN) {

@@ -20,19 +20,29 @@
 
 enum { PREFLIGHT_TABLES_MAX = 200000 };
 
+/* How a table stands to the publication. */
+enum table_cover {
+    COVER_HELD,    /* the publication holds it, or an ancestor of it */
+    COVER_ADD,     /* it can be added */
+    COVER_UNSAFE,  /* adding it would break its application's updates */
+    COVER_REFUSED, /* it may not be added: by the conf, or for want of ownership */
+};
+
 /* One table that the pipelines ask for. */
 struct preflight_table {
     uint32_t oid;
     char schema[64];
     char name[64];
     bool partitioned;
-    bool covered;      /* the publication holds it, or an ancestor of it */
+    bool named; /* by a pattern without wildcards */
+    enum table_cover cover;
     bool has_identity; /* updates and deletes of it can be published */
     bool owned;        /* the role may add it to a publication */
 };
 
 struct preflight {
-    struct link_facts facts;
+    struct link_facts facts; /* with the shortfall */
+    bool running;
     bool superuser;
     bool publication_owned;      /* the role may alter it */
     bool may_create_publication; /* in this database */
@@ -43,8 +53,8 @@ struct preflight {
 
     source_report *report;
     void *context;
-    bool failed; /* a FINDING_ERROR was reported: the first one stands in `error` */
-    struct fan_error error;
+    bool failed;            /* a FINDING_ERROR was reported: the first one stands in `error` */
+    struct fan_error error; /* FAN_FATAL, or FAN_RETRY when it passes by itself */
 };
 
 /* Who asks, for what. Borrowed for the call. */
@@ -54,6 +64,9 @@ struct preflight_setup {
     const char *publication;
     const char *application_name;
     const struct source_tables *tables;
+    /* The slot holds changes already. What is wrong with single tables must not stop the others:
+     * it is a warning and a shortfall. A standby is waited for. */
+    bool running;
 };
 
 /* What the query connection shows. FAN_OK also when findings say that the primary cannot serve;

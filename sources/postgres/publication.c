@@ -1,11 +1,12 @@
 #include "sources/postgres/publication.h"
 
-static void append_tables(const struct preflight *preflight, struct bytes *sql)
+static void append_tables(const struct preflight *preflight, enum table_cover cover,
+                          struct bytes *sql)
 {
     const char *separator = "";
     for (size_t i = 0; i < preflight->tables_count; i++) {
         const struct preflight_table *table = &preflight->tables[i];
-        if (table->covered) {
+        if (table->cover != cover) {
             continue;
         }
         /* ONLY keeps inheritance children out that nobody asked for. */
@@ -17,10 +18,10 @@ static void append_tables(const struct preflight *preflight, struct bytes *sql)
     }
 }
 
-static bool any_missing(const struct preflight *preflight)
+static bool any_table(const struct preflight *preflight, enum table_cover cover)
 {
     for (size_t i = 0; i < preflight->tables_count; i++) {
-        if (!preflight->tables[i].covered) {
+        if (preflight->tables[i].cover == cover) {
             return true;
         }
     }
@@ -38,15 +39,15 @@ static bool any_partitioned(const struct preflight *preflight)
 }
 
 void publication_append_sql(const struct preflight *preflight, const char *publication,
-                            struct bytes *sql)
+                            enum table_cover cover, struct bytes *sql)
 {
-    bool missing = any_missing(preflight);
+    bool missing = any_table(preflight, cover);
     if (preflight->facts.publication_exists) {
         if (missing) {
             BYTES_APPEND_LITERAL(sql, "ALTER PUBLICATION ");
             query_append_identifier(sql, publication);
             BYTES_APPEND_LITERAL(sql, " ADD TABLE ");
-            append_tables(preflight, sql);
+            append_tables(preflight, cover, sql);
         }
         return;
     }
@@ -54,7 +55,7 @@ void publication_append_sql(const struct preflight *preflight, const char *publi
     query_append_identifier(sql, publication);
     if (missing) {
         BYTES_APPEND_LITERAL(sql, " FOR TABLE ");
-        append_tables(preflight, sql);
+        append_tables(preflight, cover, sql);
     }
     bytes_append_format(sql,
                         " WITH (publish = 'insert, update, delete, truncate', "

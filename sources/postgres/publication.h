@@ -12,8 +12,9 @@
 
 #define PUBLICATION_COMMENT "made by pgfan"
 
-/* Appends CREATE or ALTER PUBLICATION with what is missing; nothing when nothing is. */
+/* Appends CREATE or ALTER PUBLICATION with the tables that stand so; nothing when it exists and
+ * there are none. */
 void publication_append_sql(const struct preflight *preflight, const char *publication,
-                            struct bytes *sql);
+                            enum table_cover cover, struct bytes *sql);
 
 #endif

@@ -32,6 +32,7 @@ enum {
     BEHIND_NAP_US = 200,     /* a unix socket holds about a millisecond of small rows */
     FILL_WORTH_BYTES = 8192, /* of one read; after less the sender gets time to fill the socket */
     PUBLICATION_SQL_MAX = 1 << 24,
+    WARNED_BYTES_MAX = 1 << 16,
 };
 
 enum job_kind {
@@ -48,6 +49,7 @@ struct job {
     enum job_kind kind;
     uint64_t generation; /* of the session that asked */
     uint32_t timeline;   /* of a probe: the remembered one */
+    bool running;        /* of a probe: the store knows the slot */
     struct fan_lsn start;
     struct catalog_request request; /* owned */
 };
@@ -76,7 +78,8 @@ struct session {
     PGconn *replication;
     struct preflight preflight;
     uint64_t connected_generation; /* of the session that made the connections */
-    bool warned;                   /* warnings are logged once per run */
+    struct bytes warned;           /* findings of the last probe, one a line */
+    struct bytes warned_now;       /* of the one that runs */
 
     int event_fd; /* wakes the source's thread: an event is there */
     int stop_fd;  /* interrupts the helper's waits */
@@ -133,11 +136,30 @@ static enum fan_status open_query(struct session *self, struct link_failure *ret
     return conn_open(self->options, CONN_QUERY, self->slot, &limit, &self->query, ret_failure);
 }
 
-/* Warnings go to the log once; errors become the source's reason. */
+/* Whether one of the lines is `line`, which ends with a line feed. */
+static bool has_line(struct bytes *lines, const char *line)
+{
+    const char *at = bytes_text(lines);
+    while ((at = strstr(at, line)) != NULL) {
+        if (at == bytes_text(lines) || at[-1] == '\n') {
+            return true;
+        }
+        at++;
+    }
+    return false;
+}
+
+/* What the last probe did not find goes to the log; errors become the source's reason, too. */
 static void log_finding(void *context, const struct source_finding *finding)
 {
-    const struct session *self = context;
-    if (finding->severity != FINDING_OK && !self->warned) {
+    struct session *self = context;
+    if (finding->severity == FINDING_OK) {
+        return;
+    }
+    char line[FAN_ERROR_TEXT_MAX + 40];
+    (void)snprintf(line, sizeof(line), "%s %s\n", finding->code, finding->text); /* fits */
+    bytes_append_text(&self->warned_now, line); /* beyond the maximum it is logged again */
+    if (!has_line(&self->warned, line)) {
         log_write(finding->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, "check of the primary",
                   LOG_TEXT("source", self->name), LOG_TEXT("code", finding->code),
                   LOG_TEXT("finding", finding->text), LOG_TEXT("hint", finding->hint));
@@ -155,17 +177,23 @@ static enum fan_status run_probe(struct session *self, const struct job *job,
                                     .slot = self->slot,
                                     .publication = self->publication,
                                     .application_name = self->slot,
-                                    .tables = &self->tables};
+                                    .tables = &self->tables,
+                                    .running = job->running};
     struct query_limit limit = limit_of(self, QUERY_US);
     preflight_release(&self->preflight);
     struct link_failure failure;
+    bytes_clear(&self->warned_now);
     status =
         preflight_run(&self->preflight, &setup, self->query, &limit, log_finding, self, &failure);
+    if (status == FAN_OK) {
+        struct bytes before = self->warned;
+        self->warned = self->warned_now;
+        self->warned_now = before;
+    }
     if (status == FAN_OK && self->preflight.failed) {
         failure.error = self->preflight.error;
-        status = FAN_FATAL;
+        status = self->preflight.error.status;
     }
-    self->warned = self->warned || status == FAN_OK;
     if (status == FAN_OK) {
         limit = limit_of(self, self->options->connect_timeout_us);
         conn_close(&self->replication);
@@ -186,6 +214,20 @@ static enum fan_status run_probe(struct session *self, const struct job *job,
     return FAN_OK;
 }
 
+/*
+ * A stream that runs already does not wait for more tables: when the server refuses to add them
+ * (somebody else's table, a lock that is held for hours), it goes on without. What somebody else
+ * changed at the same moment is looked at again.
+ */
+static bool may_go_without(const struct session *self, const struct link_failure *failure)
+{
+    const char *sqlstate = failure->sqlstate;
+    return self->preflight.running && self->preflight.facts.publication_exists &&
+           sqlstate[0] != '\0' && strcmp(sqlstate, "42710") != 0 &&
+           strcmp(sqlstate, "42P01") != 0 && strncmp(sqlstate, "57P", 3) != 0 &&
+           strncmp(sqlstate, "08", 2) != 0;
+}
+
 static enum fan_status run_publication(struct session *self, struct link_event *event)
 {
     PGconn *admin = NULL;
@@ -196,7 +238,7 @@ static enum fan_status run_publication(struct session *self, struct link_event *
     }
     struct bytes sql;
     bytes_init(&sql, PUBLICATION_SQL_MAX);
-    publication_append_sql(&self->preflight, self->publication, &sql);
+    publication_append_sql(&self->preflight, self->publication, COVER_ADD, &sql);
     if (!self->preflight.facts.publication_exists) {
         /* One simple query is one transaction. */
         BYTES_APPEND_LITERAL(&sql, "; COMMENT ON PUBLICATION ");
@@ -212,6 +254,12 @@ static enum fan_status run_publication(struct session *self, struct link_event *
         log_write(LOG_INFO, "publication changed", LOG_TEXT("source", self->name),
                   LOG_TEXT("sql", bytes_text(&sql)));
         event->kind = LINK_PUBLISHED;
+    } else if (may_go_without(self, &event->failure)) {
+        log_write(LOG_WARN, "tables could not be added to the publication",
+                  LOG_TEXT("source", self->name), LOG_TEXT("reason", event->failure.error.text),
+                  LOG_TEXT("hint", bytes_text(&sql)));
+        event->kind = LINK_PUBLISHED;
+        status = FAN_OK;
     } else if (strcmp(event->failure.sqlstate, "42501") == 0) {
         fan_error_annotate(&event->failure.error, "PERMISSION_DENIED", "%s;", bytes_text(&sql));
         event->failure.error.status = FAN_FATAL;
@@ -409,6 +457,8 @@ static void *helper_main(void *argument)
     (void)pthread_mutex_unlock(&self->lock);
     disconnect(self);
     preflight_release(&self->preflight);
+    bytes_release(&self->warned);
+    bytes_release(&self->warned_now);
     return NULL;
 }
 
@@ -426,7 +476,9 @@ static void begin(struct session *self, struct job job)
 
 static void session_begin_probe(struct link *link, const struct source_memory *memory)
 {
-    begin(session_of(link), (struct job){.kind = JOB_PROBE, .timeline = memory->timeline});
+    struct session *self = session_of(link);
+    bool running = memory->slot_stage == SLOT_CREATED && strcmp(memory->slot, self->slot) == 0;
+    begin(self, (struct job){.kind = JOB_PROBE, .timeline = memory->timeline, .running = running});
 }
 
 static void session_begin_publication(struct link *link)
@@ -753,6 +805,8 @@ enum fan_status session_create(const struct source_setup *setup, struct link **r
     self->link.type = &session_type;
     self->options = setup->options;
     self->tables = setup->tables;
+    bytes_init(&self->warned, WARNED_BYTES_MAX);
+    bytes_init(&self->warned_now, WARNED_BYTES_MAX);
     (void)snprintf(self->name, sizeof(self->name), "%s", setup->name); /* for messages only */
     (void)postgres_slot_name(self->options, setup->name, self->slot, sizeof(self->slot));
     (void)postgres_publication_name(self->options, setup->name, self->publication,

@@ -97,6 +97,7 @@ static void set_reason(struct pg_source *self, const struct fan_error *error)
     (void)snprintf(status->reason, sizeof(status->reason), "%s", error->text); /* same sizes */
     (void)snprintf(status->hint, sizeof(status->hint), "%s", error->hint);
     (void)snprintf(status->code, sizeof(status->code), "%s", error->code);
+    status->incomplete = false;
 }
 
 static void clear_reason(struct pg_source *self)
@@ -104,6 +105,20 @@ static void clear_reason(struct pg_source *self)
     self->status.reason[0] = '\0';
     self->status.hint[0] = '\0';
     self->status.code[0] = '\0';
+    self->status.incomplete = false;
+}
+
+/* Shows what the stream goes on without. */
+static void show_shortfall(struct pg_source *self, const struct link_shortfall *shortfall)
+{
+    if (self->poisoned) {
+        return;
+    }
+    clear_reason(self);
+    if (shortfall->error.code[0] != '\0') {
+        set_reason(self, &shortfall->error);
+        self->status.incomplete = shortfall->losing;
+    }
 }
 
 static void wait_for_attempt(struct pg_source *self, int64_t wait_us, const char *message)
@@ -373,9 +388,7 @@ static void on_started(struct pg_source *self)
     self->session_ever = true;
     self->session_us = self->now_us;
     backoff_reset(&self->active_backoff);
-    if (!self->poisoned) {
-        clear_reason(self);
-    }
+    show_shortfall(self, &self->facts.shortfall);
     stream_open(self, start);
     feedback_open(self, start);
     self->sink->session_started(self->sink, start, &self->memory);

@@ -95,6 +95,25 @@ START_TEST(pg_decide_a_other_cluster_stops)
 }
 END_TEST
 
+START_TEST(pg_decide_standby_without_our_slot_is_waited_for)
+{
+    struct world *world = world_new();
+    world->facts.in_recovery = true;
+    world->facts.slot.exists = false;
+    expect_stop(world, FAN_RETRY, "IN_RECOVERY");
+    world->facts.slot.exists = true;
+    world->facts.slot.synced = true;
+    world->facts.wal_end.value = 1000; /* it lags behind what the primary had */
+    expect_stop(world, FAN_RETRY, "IN_RECOVERY");
+    world->facts.in_recovery = false; /* promoted */
+    world->facts.wal_end.value = 9000;
+    expect_start(world, DECIDE_START, 2000);
+    world->facts.in_recovery = true;
+    world->facts.slot.synced = false; /* made on the standby */
+    expect_start(world, DECIDE_START, 2000);
+}
+END_TEST
+
 START_TEST(pg_decide_b_failover_behind_the_switch_point_goes_on)
 {
     struct world *world = world_new();
@@ -270,6 +289,7 @@ int main(void)
     tcase_add_test(rules, pg_decide_normal_restart_starts_at_the_persisted_ack);
     tcase_add_test(rules, pg_decide_slot_rolled_back_by_a_crash_starts_at_the_persisted_ack);
     tcase_add_test(rules, pg_decide_a_other_cluster_stops);
+    tcase_add_test(rules, pg_decide_standby_without_our_slot_is_waited_for);
     tcase_add_test(rules, pg_decide_b_failover_behind_the_switch_point_goes_on);
     tcase_add_test(rules, pg_decide_b_failover_that_lost_transactions_stops);
     tcase_add_test(rules, pg_decide_b_unknown_history_stops);

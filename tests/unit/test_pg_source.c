@@ -131,6 +131,36 @@ START_TEST(pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_
 }
 END_TEST
 
+START_TEST(pg_source_streams_on_without_a_table_and_says_so)
+{
+    struct script *script = script_new();
+    struct link_shortfall *shortfall = &script->facts.shortfall;
+    (void)fan_fail(&shortfall->error, FAN_RETRY, "a table is left out");
+    fan_error_annotate(&shortfall->error, "NO_REPLICA_IDENTITY", "give it a key");
+    script_open(script);
+    script_settle(script);
+    struct source_status status;
+    pg_source_status(script->source, &status);
+    ck_assert_int_eq(status.state, SOURCE_STREAMING);
+    ck_assert_str_eq(status.code, "NO_REPLICA_IDENTITY");
+    ck_assert_str_eq(status.reason, "a table is left out");
+    ck_assert_str_eq(status.hint, "give it a key");
+    ck_assert(!status.incomplete);
+    shortfall->losing = true;
+    pg_source_rewind(script->source);
+    script_settle(script);
+    pg_source_status(script->source, &status);
+    ck_assert(status.incomplete);
+    script->facts.shortfall = (struct link_shortfall){.losing = false};
+    pg_source_rewind(script->source);
+    script_settle(script);
+    pg_source_status(script->source, &status);
+    ck_assert_str_eq(status.code, "");
+    ck_assert(!status.incomplete);
+    script_free(script);
+}
+END_TEST
+
 START_TEST(pg_source_foreign_slot_fails_before_anything_is_made)
 {
     struct script *script = script_new();
@@ -771,6 +801,7 @@ int main(void)
     tcase_add_test(start, pg_source_stop_while_an_intent_is_withdrawn_ends);
     tcase_add_test(start,
                    pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_again);
+    tcase_add_test(start, pg_source_streams_on_without_a_table_and_says_so);
     tcase_add_test(start, pg_source_active_slot_is_waited_for);
     tcase_add_test(start, pg_source_start_refused_as_active_is_tried_again);
     tcase_add_test(start, pg_source_slot_moved_by_others_stops_after_restart);
