@@ -97,6 +97,7 @@ struct link_sample {
     int64_t retained_bytes; /* -1 unknown */
     int64_t safe_wal_bytes; /* -1 unknown or unlimited */
     char wal_status[16];
+    struct link_shortfall shortfall;
 };
 
 enum link_event_kind {

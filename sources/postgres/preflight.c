@@ -504,15 +504,15 @@ static void check_identity_of(struct preflight *preflight, struct preflight_tabl
         return;
     }
     table->cover = preflight->running ? COVER_UNSAFE : table->cover;
-    table_finding(preflight, table->named, "NO_REPLICA_IDENTITY", hint, text, table->schema,
-                  table->name);
+    table_finding(preflight, table->named || table->streamed, "NO_REPLICA_IDENTITY", hint, text,
+                  table->schema, table->name);
 }
 
 static void check_identity(struct preflight *preflight)
 {
     for (size_t i = 0; i < preflight->tables_count && preflight->publishes_updates; i++) {
         struct preflight_table *table = &preflight->tables[i];
-        if (!table->has_identity) {
+        if (!table->has_identity && table->cover != COVER_LEFT) {
             check_identity_of(preflight, table);
         }
         if (table->partitioned && preflight->facts.publication_exists && !preflight->via_root) {
@@ -546,6 +546,51 @@ static bool any_of(const struct preflight *preflight, enum table_cover cover)
     return false;
 }
 
+enum { MORE_SIZE = 32 };
+
+static const char *more_text(size_t count, char text[MORE_SIZE])
+{
+    text[0] = '\0';
+    if (count > 1) {
+        (void)snprintf(text, MORE_SIZE, " and %zu more", count - 1); /* fits */
+    }
+    return text;
+}
+
+/* While the stream runs: what somebody took out of the publication stays out, and is shown. */
+static void mark_left(struct preflight *look)
+{
+    for (size_t i = 0; i < look->tables_count; i++) {
+        struct preflight_table *table = &look->tables[i];
+        if (table->cover == COVER_ADD && table->own) {
+            table->cover = COVER_LEFT;
+        }
+    }
+}
+
+static void show_left(struct preflight *look, const struct preflight_setup *setup)
+{
+    size_t count = 0;
+    const struct preflight_table *first = NULL;
+    for (size_t i = 0; i < look->tables_count; i++) {
+        if (look->tables[i].cover == COVER_LEFT) {
+            first = first == NULL ? &look->tables[i] : first;
+            count++;
+        }
+    }
+    if (first == NULL) {
+        return;
+    }
+    char hint[FAN_ERROR_HINT_MAX];
+    sql_hint(look, setup->publication, COVER_LEFT, hint, sizeof(hint));
+    char more[MORE_SIZE];
+    char whole[LSN_TEXT_SIZE];
+    (void)lsn_format(first->whole, whole); /* only its text is needed */
+    table_finding(look, true, "PUBLICATION_TABLES", hint,
+                  "table %s.%s%s left publication \"%s\": its changes since %s are lost",
+                  first->schema, first->name, more_text(count, more), setup->publication, whole);
+}
+
 /* While the stream runs: what may not be added is left out. */
 static void leave_out_refused(struct preflight *preflight, const struct preflight_setup *setup)
 {
@@ -560,7 +605,7 @@ static void leave_out_refused(struct preflight *preflight, const struct prefligh
         if (table->cover == COVER_ADD && !may) {
             table->cover = COVER_REFUSED;
             first = first == NULL ? table : first;
-            losing = losing || table->named;
+            losing = losing || table->named || table->streamed;
             count++;
         }
     }
@@ -569,13 +614,10 @@ static void leave_out_refused(struct preflight *preflight, const struct prefligh
     }
     char hint[FAN_ERROR_HINT_MAX];
     sql_hint(preflight, setup->publication, COVER_REFUSED, hint, sizeof(hint));
-    char more[32] = "";
-    if (count > 1) {
-        (void)snprintf(more, sizeof(more), " and %zu more", count - 1); /* fits */
-    }
+    char more[MORE_SIZE];
     table_finding(preflight, losing, options->create ? "PERMISSION_DENIED" : "PUBLICATION_TABLES",
                   hint, "publication \"%s\" lacks table %s.%s%s, and %s", setup->publication,
-                  first->schema, first->name, more,
+                  first->schema, first->name, more_text(count, more),
                   options->create ? "the role may not add it" : "publication.create is false");
 }
 
@@ -631,9 +673,40 @@ enum fan_status preflight_run(struct preflight *preflight, const struct prefligh
     if (status != FAN_OK) {
         return status;
     }
+    if (setup->before != NULL) {
+        coverage_recall(setup->before, setup->first, preflight);
+    }
     check_identity(preflight);
     check_contents(preflight, setup);
     return show_filters(preflight, setup, query, limit, ret_failure);
+}
+
+enum fan_status preflight_look(struct preflight *look, const struct preflight_setup *setup,
+                               int server_version, PGconn *query, const struct query_limit *limit,
+                               source_report *report, void *context,
+                               struct link_failure *ret_failure)
+{
+    *look = (struct preflight){.running = true, .report = report, .context = context};
+    look->facts.server_version = server_version;
+    *ret_failure = (struct link_failure){0};
+    enum fan_status status = check_publication(look, setup, query, limit, ret_failure);
+    if (status == FAN_OK && !look->facts.publication_exists) {
+        table_finding(look, true, "PUBLICATION_MISSING",
+                      "drop the slot, take a new baseline and start again",
+                      "publication \"%s\" does not exist any more: changes from now on are lost",
+                      setup->publication);
+        return FAN_OK;
+    }
+    status = status == FAN_OK ? expand_tables(look, setup, query, limit, ret_failure) : status;
+    if (status != FAN_OK) {
+        return status;
+    }
+    coverage_recall(setup->before, setup->first, look);
+    mark_left(look);
+    check_identity(look);
+    show_left(look, setup);
+    check_contents(look, setup);
+    return FAN_OK;
 }
 
 void preflight_release(struct preflight *preflight)

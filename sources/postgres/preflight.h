@@ -14,6 +14,7 @@
 
 #include <libpq-fe.h>
 
+#include "sources/postgres/coverage.h"
 #include "sources/postgres/options.h"
 #include "sources/postgres/query.h"
 #include "sources/source.h"
@@ -26,6 +27,7 @@ enum table_cover {
     COVER_ADD,     /* it can be added */
     COVER_UNSAFE,  /* adding it would break its application's updates */
     COVER_REFUSED, /* it may not be added: by the conf, or for want of ownership */
+    COVER_LEFT,    /* somebody took it out while it was streamed, and may have meant it */
 };
 
 /* One table that the pipelines ask for. */
@@ -38,6 +40,12 @@ struct preflight_table {
     enum table_cover cover;
     bool has_identity; /* updates and deletes of it can be published */
     bool owned;        /* the role may add it to a publication */
+
+    /* What coverage.h remembers. */
+    bool streamed;        /* it, or one of its name before it, was held once */
+    bool own;             /* it itself was */
+    bool was_held;        /* at the last look */
+    struct fan_lsn whole; /* changes before it are not missing */
 };
 
 struct preflight {
@@ -67,6 +75,8 @@ struct preflight_setup {
     /* The slot holds changes already. What is wrong with single tables must not stop the others:
      * it is a warning and a shortfall. A standby is waited for. */
     bool running;
+    const struct coverage *before; /* what the last look saw, or NULL */
+    struct fan_lsn first;          /* tables are whole up to here when there was no look */
 };
 
 /* What the query connection shows. FAN_OK also when findings say that the primary cannot serve;
@@ -74,6 +84,13 @@ struct preflight_setup {
 enum fan_status preflight_run(struct preflight *preflight, const struct preflight_setup *setup,
                               PGconn *query, const struct query_limit *limit, source_report *report,
                               void *context, struct link_failure *ret_failure) FAN_MUST_CHECK;
+
+/* Only publication and tables, while the stream runs; `before` is there. A table that left the
+ * publication since stays out. */
+enum fan_status preflight_look(struct preflight *look, const struct preflight_setup *setup,
+                               int server_version, PGconn *query, const struct query_limit *limit,
+                               source_report *report, void *context,
+                               struct link_failure *ret_failure) FAN_MUST_CHECK;
 void preflight_release(struct preflight *preflight);
 
 /* The same of the replication connection: identity, and where `timeline` (0: none) ended. */

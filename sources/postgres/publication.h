@@ -17,4 +17,13 @@
 void publication_append_sql(const struct preflight *preflight, const char *publication,
                             enum table_cover cover, struct bytes *sql);
 
+/*
+ * A short text that changes when the publication, what it holds, or the tables of the database
+ * change; it may also change without such a reason. Much cheaper than a look at the tables.
+ */
+enum fan_status publication_fingerprint(PGconn *query, int server_version, const char *publication,
+                                        const struct query_limit *limit, char *text,
+                                        size_t text_size,
+                                        struct link_failure *ret_failure) FAN_MUST_CHECK;
+
 #endif

@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "sources/postgres/catalog.h"
 #include "sources/postgres/conn.h"
+#include "sources/postgres/coverage.h"
 #include "sources/postgres/preflight.h"
 #include "sources/postgres/publication.h"
 #include "sources/postgres/slot.h"
@@ -33,6 +34,7 @@ enum {
     FILL_WORTH_BYTES = 8192, /* of one read; after less the sender gets time to fill the socket */
     PUBLICATION_SQL_MAX = 1 << 24,
     WARNED_BYTES_MAX = 1 << 16,
+    FINGERPRINT_SIZE = 256,
 };
 
 enum job_kind {
@@ -49,7 +51,8 @@ struct job {
     enum job_kind kind;
     uint64_t generation; /* of the session that asked */
     uint32_t timeline;   /* of a probe: the remembered one */
-    bool running;        /* of a probe: the store knows the slot */
+    bool running;        /* of a probe: the store knows the slot, which it has confirmed up to: */
+    struct fan_lsn confirmed;
     struct fan_lsn start;
     struct catalog_request request; /* owned */
 };
@@ -80,6 +83,14 @@ struct session {
     uint64_t connected_generation; /* of the session that made the connections */
     struct bytes warned;           /* findings of the last probe, one a line */
     struct bytes warned_now;       /* of the one that runs */
+    struct bytes warned_tables;    /* the same of the looks at the tables while the stream runs */
+    struct bytes warned_tables_now;
+    bool looking;
+    struct coverage coverage;
+    struct fan_lsn looked; /* before the probe looked */
+    struct fan_lsn first;  /* tables are whole up to here, as far as a new process can tell */
+    char fingerprint[FINGERPRINT_SIZE]; /* at the last look; "": look again */
+    struct link_shortfall shortfall;    /* at the last look */
 
     int event_fd; /* wakes the source's thread: an event is there */
     int stop_fd;  /* interrupts the helper's waits */
@@ -149,7 +160,7 @@ static bool has_line(struct bytes *lines, const char *line)
     return false;
 }
 
-/* What the last probe did not find goes to the log; errors become the source's reason, too. */
+/* What neither the last probe nor the last look at the tables found goes to the log; errors become the source's reason, too. */
 static void log_finding(void *context, const struct source_finding *finding)
 {
     struct session *self = context;
@@ -158,8 +169,9 @@ static void log_finding(void *context, const struct source_finding *finding)
     }
     char line[FAN_ERROR_TEXT_MAX + 40];
     (void)snprintf(line, sizeof(line), "%s %s\n", finding->code, finding->text); /* fits */
-    bytes_append_text(&self->warned_now, line); /* beyond the maximum it is logged again */
-    if (!has_line(&self->warned, line)) {
+    /* Beyond the maximum it is logged again. */
+    bytes_append_text(self->looking ? &self->warned_tables_now : &self->warned_now, line);
+    if (!has_line(&self->warned, line) && !has_line(&self->warned_tables, line)) {
         log_write(finding->severity == FINDING_ERROR ? LOG_ERROR : LOG_WARN, "check of the primary",
                   LOG_TEXT("source", self->name), LOG_TEXT("code", finding->code),
                   LOG_TEXT("finding", finding->text), LOG_TEXT("hint", finding->hint));
@@ -178,13 +190,18 @@ static enum fan_status run_probe(struct session *self, const struct job *job,
                                     .publication = self->publication,
                                     .application_name = self->slot,
                                     .tables = &self->tables,
-                                    .running = job->running};
+                                    .running = job->running,
+                                    .before = &self->coverage,
+                                    .first = job->confirmed};
+    self->first = job->confirmed;
+    self->fingerprint[0] = '\0';
     struct query_limit limit = limit_of(self, QUERY_US);
     preflight_release(&self->preflight);
     struct link_failure failure;
     bytes_clear(&self->warned_now);
     status =
         preflight_run(&self->preflight, &setup, self->query, &limit, log_finding, self, &failure);
+    self->looked = self->preflight.facts.wal_end;
     if (status == FAN_OK) {
         struct bytes before = self->warned;
         self->warned = self->warned_now;
@@ -214,59 +231,109 @@ static enum fan_status run_probe(struct session *self, const struct job *job,
     return FAN_OK;
 }
 
+/* The server's position now, or `otherwise` when it cannot be asked. */
+static struct fan_lsn position_now(struct session *self, const struct query_limit *limit,
+                                   struct fan_lsn otherwise)
+{
+    FAN_CLEANUP(query_clear_p) PGresult *row = NULL;
+    struct link_failure ignored;
+    enum fan_status status = query_run(self->query, limit, "SELECT pg_current_wal_insert_lsn()", 0,
+                                       NULL, &row, &ignored);
+    return status == FAN_OK ? query_lsn(row, 0, 0) : otherwise;
+}
+
+static void warn_lost(const struct session *self, const struct preflight_table *table,
+                      struct fan_lsn now)
+{
+    char name[2 * sizeof(table->name) + 2];
+    (void)snprintf(name, sizeof(name), "%s.%s", table->schema, table->name); /* fits */
+    log_write(LOG_WARN, "changes of a table made while it was not in the publication are lost",
+              LOG_TEXT("source", self->name), LOG_TEXT("table", name),
+              LOG_LSN("since", table->whole.value), LOG_LSN("to", now.value),
+              LOG_TEXT("hint", "take a new baseline of the table if it was written meanwhile"));
+}
+
+static enum fan_status run_command(PGconn *conn, const struct query_limit *limit, const char *sql,
+                                   struct link_failure *ret_failure)
+{
+    FAN_CLEANUP(query_clear_p) PGresult *result = NULL;
+    return query_run(conn, limit, sql, 0, NULL, &result, ret_failure);
+}
+
+/* Makes or alters the publication as `preflight` says. Its tables are held then. */
+static enum fan_status change_publication(struct session *self, struct preflight *preflight,
+                                          const struct query_limit *limit, struct bytes *sql,
+                                          struct link_failure *ret_failure)
+{
+    PGconn *admin = NULL;
+    enum fan_status status = FAN_OK;
+    if (secret_reveal(&self->options->publication.admin_dsn) != NULL) {
+        status = conn_open(self->options, CONN_ADMIN, self->slot, limit, &admin, ret_failure);
+    }
+    publication_append_sql(preflight, self->publication, COVER_ADD, sql);
+    if (!preflight->facts.publication_exists) {
+        /* One simple query is one transaction. */
+        BYTES_APPEND_LITERAL(sql, "; COMMENT ON PUBLICATION ");
+        query_append_identifier(sql, self->publication);
+        BYTES_APPEND_LITERAL(sql, " IS '" PUBLICATION_COMMENT "'");
+    }
+    PGconn *conn = admin != NULL ? admin : self->query;
+    if (status == FAN_OK && preflight->running) {
+        /* The stream does not wait for it, and the next look tries again. */
+        status = run_command(conn, limit, "SET lock_timeout = '1s'", ret_failure);
+    }
+    if (status == FAN_OK) {
+        status = run_command(conn, limit, bytes_text(sql), ret_failure);
+    }
+    conn_close(&admin);
+    if (status != FAN_OK) {
+        return status;
+    }
+    log_write(LOG_INFO, "publication changed", LOG_TEXT("source", self->name),
+              LOG_TEXT("sql", bytes_text(sql)));
+    struct fan_lsn now = position_now(self, limit, preflight->facts.wal_end);
+    for (size_t i = 0; i < preflight->tables_count; i++) {
+        struct preflight_table *table = &preflight->tables[i];
+        if (table->cover == COVER_ADD) {
+            if (preflight->running) {
+                warn_lost(self, table, now);
+            }
+            table->cover = COVER_HELD;
+        }
+    }
+    return FAN_OK;
+}
+
 /*
  * A stream that runs already does not wait for more tables: when the server refuses to add them
  * (somebody else's table, a lock that is held for hours), it goes on without. What somebody else
  * changed at the same moment is looked at again.
  */
-static bool may_go_without(const struct session *self, const struct link_failure *failure)
+static bool may_go_without(const struct preflight *preflight, const struct link_failure *failure)
 {
     const char *sqlstate = failure->sqlstate;
-    return self->preflight.running && self->preflight.facts.publication_exists &&
-           sqlstate[0] != '\0' && strcmp(sqlstate, "42710") != 0 &&
-           strcmp(sqlstate, "42P01") != 0 && strncmp(sqlstate, "57P", 3) != 0 &&
-           strncmp(sqlstate, "08", 2) != 0;
+    return preflight->running && preflight->facts.publication_exists && sqlstate[0] != '\0' &&
+           strcmp(sqlstate, "42710") != 0 && strcmp(sqlstate, "42P01") != 0 &&
+           strncmp(sqlstate, "57P", 3) != 0 && strncmp(sqlstate, "08", 2) != 0;
 }
 
 static enum fan_status run_publication(struct session *self, struct link_event *event)
 {
-    PGconn *admin = NULL;
     struct query_limit limit = limit_of(self, QUERY_US);
-    enum fan_status status = FAN_OK;
-    if (secret_reveal(&self->options->publication.admin_dsn) != NULL) {
-        status = conn_open(self->options, CONN_ADMIN, self->slot, &limit, &admin, &event->failure);
-    }
     struct bytes sql;
     bytes_init(&sql, PUBLICATION_SQL_MAX);
-    publication_append_sql(&self->preflight, self->publication, COVER_ADD, &sql);
-    if (!self->preflight.facts.publication_exists) {
-        /* One simple query is one transaction. */
-        BYTES_APPEND_LITERAL(&sql, "; COMMENT ON PUBLICATION ");
-        query_append_identifier(&sql, self->publication);
-        BYTES_APPEND_LITERAL(&sql, " IS '" PUBLICATION_COMMENT "'");
-    }
-    PGresult *result = NULL;
-    if (status == FAN_OK) {
-        status = query_run(admin != NULL ? admin : self->query, &limit, bytes_text(&sql), 0, NULL,
-                           &result, &event->failure);
+    enum fan_status status =
+        change_publication(self, &self->preflight, &limit, &sql, &event->failure);
+    if (status != FAN_OK && may_go_without(&self->preflight, &event->failure)) {
+        status = FAN_OK; /* the first sample tries again and says what is missing */
     }
     if (status == FAN_OK) {
-        log_write(LOG_INFO, "publication changed", LOG_TEXT("source", self->name),
-                  LOG_TEXT("sql", bytes_text(&sql)));
         event->kind = LINK_PUBLISHED;
-    } else if (may_go_without(self, &event->failure)) {
-        log_write(LOG_WARN, "tables could not be added to the publication",
-                  LOG_TEXT("source", self->name), LOG_TEXT("reason", event->failure.error.text),
-                  LOG_TEXT("hint", bytes_text(&sql)));
-        event->kind = LINK_PUBLISHED;
-        status = FAN_OK;
     } else if (strcmp(event->failure.sqlstate, "42501") == 0) {
         fan_error_annotate(&event->failure.error, "PERMISSION_DENIED", "%s;", bytes_text(&sql));
         event->failure.error.status = FAN_FATAL;
     }
-    PQclear(result);
     bytes_release(&sql);
-    conn_close(&admin);
     return status;
 }
 
@@ -312,6 +379,10 @@ static enum fan_status run_start(struct session *self, const struct job *job,
     enum fan_status status = slot_start(self->replication, self->slot, self->publication,
                                         job->start, &limit, &event->failure);
     if (status == FAN_OK) {
+        self->shortfall = self->preflight.facts.shortfall;
+        if (coverage_take(&self->coverage, &self->preflight, self->looked) != FAN_OK) {
+            coverage_release(&self->coverage); /* memory is out: the first sample looks anew */
+        }
         event->kind = LINK_STARTED;
         *ret_opened = FAN_STEAL(self->replication);
     }
@@ -341,6 +412,111 @@ static enum fan_status run_describe(struct session *self, const struct job *job,
     return status;
 }
 
+/* The server refused to add them: shown, and tried again at the next look. */
+static void refused(struct session *self, struct preflight *look, const char *sql,
+                    const struct link_failure *failure)
+{
+    struct link_shortfall *shortfall = &look->facts.shortfall;
+    for (size_t i = 0; i < look->tables_count && !shortfall->losing; i++) {
+        const struct preflight_table *table = &look->tables[i];
+        shortfall->losing = table->cover == COVER_ADD && (table->named || table->streamed);
+    }
+    (void)fan_fail(&shortfall->error, FAN_RETRY, "publication \"%s\" lacks tables: %s",
+                   self->publication, failure->error.text);
+    fan_error_annotate(&shortfall->error, "PUBLICATION_TABLES", "%s;", sql);
+    struct source_finding finding = {.severity = FINDING_WARNING, .code = "PUBLICATION_TABLES"};
+    memcpy(finding.text, shortfall->error.text, sizeof(finding.text));
+    memcpy(finding.hint, shortfall->error.hint, sizeof(finding.hint));
+    log_finding(self, &finding);
+}
+
+/* Tables that are held again although we did not add them. */
+static void welcome_back(const struct session *self, const struct preflight *look,
+                         struct fan_lsn now)
+{
+    for (size_t i = 0; i < look->tables_count; i++) {
+        const struct preflight_table *table = &look->tables[i];
+        if (table->cover == COVER_HELD && table->streamed && !(table->own && table->was_held)) {
+            warn_lost(self, table, now);
+        }
+    }
+}
+
+/* Compares the publication with what the pipelines ask for, and adds what may be added. */
+static enum fan_status look_at_tables(struct session *self, struct fan_lsn now,
+                                      struct link_failure *ret_failure)
+{
+    struct preflight_setup setup = {.options = self->options,
+                                    .slot = self->slot,
+                                    .publication = self->publication,
+                                    .application_name = self->slot,
+                                    .tables = &self->tables,
+                                    .running = true,
+                                    .before = &self->coverage,
+                                    .first = self->first};
+    struct query_limit limit = limit_of(self, SAMPLE_US);
+    FAN_CLEANUP(preflight_release) struct preflight look = {0};
+    enum fan_status status = preflight_look(&look, &setup, self->preflight.facts.server_version,
+                                            self->query, &limit, log_finding, self, ret_failure);
+    if (status != FAN_OK) {
+        return status;
+    }
+    if (!look.facts.publication_exists) {
+        self->shortfall = look.facts.shortfall;
+        return FAN_OK;
+    }
+    look.facts.wal_end = now;
+    welcome_back(self, &look, now);
+    if (look.facts.publication_change) {
+        struct bytes sql;
+        bytes_init(&sql, PUBLICATION_SQL_MAX);
+        struct link_failure failure;
+        if (change_publication(self, &look, &limit, &sql, &failure) != FAN_OK) {
+            refused(self, &look, bytes_text(&sql), &failure);
+        }
+        bytes_release(&sql);
+    }
+    self->shortfall = look.facts.shortfall;
+    if (coverage_take(&self->coverage, &look, now) != FAN_OK) {
+        self->fingerprint[0] = '\0';
+    }
+    return FAN_OK;
+}
+
+/*
+ * Whether the publication still holds what the pipelines ask for. What it holds may be changed by
+ * anybody, and the stream says nothing of it: the changes just do not come.
+ */
+static void watch_tables(struct session *self, struct fan_lsn now)
+{
+    char fingerprint[FINGERPRINT_SIZE];
+    struct query_limit limit = limit_of(self, SAMPLE_US);
+    struct link_failure failure;
+    enum fan_status status = publication_fingerprint(
+        self->query, self->preflight.facts.server_version, self->publication, &limit, fingerprint,
+        sizeof(fingerprint), &failure);
+    if (status == FAN_OK && self->shortfall.error.code[0] == '\0' && fingerprint[0] != '\0' &&
+        strcmp(fingerprint, self->fingerprint) == 0) {
+        coverage_hold(&self->coverage, now);
+        return;
+    }
+    if (status == FAN_OK) {
+        memcpy(self->fingerprint, fingerprint, sizeof(fingerprint));
+        bytes_clear(&self->warned_tables_now);
+        self->looking = true;
+        status = look_at_tables(self, now, &failure);
+        self->looking = false;
+        struct bytes before = self->warned_tables;
+        self->warned_tables = self->warned_tables_now;
+        self->warned_tables_now = before;
+    }
+    if (status != FAN_OK) {
+        self->fingerprint[0] = '\0'; /* again at the next sample */
+        log_write(LOG_DEBUG, "tables could not be looked at", LOG_TEXT("source", self->name),
+                  LOG_TEXT("reason", failure.error.text));
+    }
+}
+
 static enum fan_status run_sample(struct session *self, struct link_event *event)
 {
     struct query_limit limit = limit_of(self, SAMPLE_US);
@@ -357,6 +533,8 @@ static enum fan_status run_sample(struct session *self, struct link_event *event
         }
     }
     if (status == FAN_OK) {
+        watch_tables(self, sample.server_lsn);
+        sample.shortfall = self->shortfall;
         event->kind = LINK_SAMPLED;
         event->sample = sample;
     }
@@ -457,8 +635,11 @@ static void *helper_main(void *argument)
     (void)pthread_mutex_unlock(&self->lock);
     disconnect(self);
     preflight_release(&self->preflight);
+    coverage_release(&self->coverage);
     bytes_release(&self->warned);
     bytes_release(&self->warned_now);
+    bytes_release(&self->warned_tables);
+    bytes_release(&self->warned_tables_now);
     return NULL;
 }
 
@@ -478,7 +659,10 @@ static void session_begin_probe(struct link *link, const struct source_memory *m
 {
     struct session *self = session_of(link);
     bool running = memory->slot_stage == SLOT_CREATED && strcmp(memory->slot, self->slot) == 0;
-    begin(self, (struct job){.kind = JOB_PROBE, .timeline = memory->timeline, .running = running});
+    begin(self, (struct job){.kind = JOB_PROBE,
+                             .timeline = memory->timeline,
+                             .running = running,
+                             .confirmed = memory->confirmed});
 }
 
 static void session_begin_publication(struct link *link)
@@ -807,6 +991,8 @@ enum fan_status session_create(const struct source_setup *setup, struct link **r
     self->tables = setup->tables;
     bytes_init(&self->warned, WARNED_BYTES_MAX);
     bytes_init(&self->warned_now, WARNED_BYTES_MAX);
+    bytes_init(&self->warned_tables, WARNED_BYTES_MAX);
+    bytes_init(&self->warned_tables_now, WARNED_BYTES_MAX);
     (void)snprintf(self->name, sizeof(self->name), "%s", setup->name); /* for messages only */
     (void)postgres_slot_name(self->options, setup->name, self->slot, sizeof(self->slot));
     (void)postgres_publication_name(self->options, setup->name, self->publication,

@@ -401,6 +401,9 @@ static void on_sampled(struct pg_source *self, const struct link_sample *sample)
     self->status.server_lsn = sample->server_lsn;
     self->status.retained_bytes = sample->retained_bytes;
     self->status.safe_wal_bytes = sample->safe_wal_bytes;
+    if (self->phase == PHASE_STREAMING) {
+        show_shortfall(self, &sample->shortfall);
+    }
     if (strcmp(self->status.wal_status, sample->wal_status) != 0) {
         (void)snprintf(self->status.wal_status, sizeof(self->status.wal_status), "%s",
                        sample->wal_status); /* same sizes */

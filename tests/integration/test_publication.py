@@ -5,6 +5,7 @@ import pytest
 
 from pgfan_test import conf as confs
 from pgfan_test.engine import pgfan
+from pgfan_test.server import lsn
 from pgfan_test.wait import wait_until
 
 pytestmark = pytest.mark.matrix
@@ -148,3 +149,101 @@ def test_a_standby_is_waited_for_until_it_is_promoted(own_scene):
     scene.sql("INSERT INTO t VALUES (2)")
     scene.wait_records(2, timeout=90)
     assert engine.running
+
+
+def test_a_table_that_leaves_the_publication_is_shown_and_named_when_it_is_added_again(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)")
+    engine = scene.engine().start()
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.caught_up()
+    scene.sql(f"ALTER PUBLICATION {scene.slot} DROP TABLE t; INSERT INTO t VALUES (2)")
+    wait_until(lambda: engine.source()["code"] == "PUBLICATION_TABLES", 30)
+    source = engine.source()
+    assert source["state"] == "STREAMING" and source["incomplete"] and not ready(engine)
+    assert "public.t " in source["reason"] and "ADD TABLE ONLY" in source["hint"]
+    scene.sql("INSERT INTO u VALUES (1)")
+    scene.wait_records(2)
+    assert engine.stderr().count("left publication") == 1
+    assert published(scene) == ["u"], "it is not put back while somebody may have meant it"
+    # The owner runs the SQL: what was written meanwhile is named.
+    scene.sql(source["hint"].replace("; ", ";"))
+    wait_until(lambda: ready(engine), 30)
+    assert not engine.source()["code"]
+    lost = [line for line in engine.log() if "not in the publication are lost" in line["msg"]]
+    assert [line["table"] for line in lost] == ["public.t"]
+    assert lsn(lost[0]["since"]) <= lsn(lost[0]["to"])
+    scene.sql("INSERT INTO t VALUES (3)")
+    scene.wait_records(3)
+
+
+def test_a_table_that_is_added_again_at_a_restart_is_named(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)")
+    engine = scene.engine().start()
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.caught_up()
+    engine.stop()
+    confirmed = scene.server.confirmed(scene.slot)
+    scene.sql(f"ALTER PUBLICATION {scene.slot} DROP TABLE t; INSERT INTO t VALUES (2)")
+    engine.start()
+    lost = [line for line in engine.log() if "not in the publication are lost" in line["msg"]]
+    assert [(line["table"], lsn(line["since"])) for line in lost] == [("public.t", confirmed)]
+    assert lsn(lost[0]["to"]) > confirmed and lost[0]["level"] == "warn"
+    assert published(scene) == ["t", "u"]
+
+
+def test_a_new_table_of_a_wildcard_is_added_at_once(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    engine = scene.engine().start()
+    scene.sql("CREATE TABLE fresh (id int PRIMARY KEY); CREATE TABLE scratch AS SELECT 1 AS id")
+    wait_until(lambda: published(scene) == ["fresh", "t"], 30)
+    scene.sql("INSERT INTO fresh VALUES (1); UPDATE scratch SET id = 2")
+    (event,) = scene.wait_records(1)
+    assert event["table"] == "public.fresh" and engine.source()["reconnects"] == 0
+    wait_until(lambda: engine.source()["code"] == "NO_REPLICA_IDENTITY", 30)
+    assert ready(engine)
+    # With a key it can be published.
+    scene.sql("ALTER TABLE scratch ADD PRIMARY KEY (id)")
+    wait_until(lambda: published(scene) == ["fresh", "scratch", "t"], 30)
+    wait_until(lambda: not engine.source()["code"], 30)
+
+
+@pytest.mark.parametrize("pattern", ["public.%", "public.t"])
+def test_a_table_that_is_made_again_is_added_and_named(scene, pattern):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    engine = scene.engine(scene.conf([pattern])).start()
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.caught_up()
+    scene.sql("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (2)")
+    wait_until(lambda: published(scene) == ["t"], 30)
+    scene.sql("INSERT INTO t VALUES (3)")
+    events = scene.wait_records(2)
+    assert [event["after"]["id"] for event in events] == [1, 3]
+    wait_until(lambda: ready(engine), 30)
+    lost = [line for line in engine.log() if "not in the publication are lost" in line["msg"]]
+    assert [line["table"] for line in lost] == ["public.t"]
+
+
+def test_a_new_table_that_may_not_be_added_comes_with_its_sql(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY);"
+              f"CREATE PUBLICATION {scene.slot} FOR TABLE t")
+    engine = scene.engine(confs.changed(scene.conf(), "sources.db.publication.create",
+                                        False)).start()
+    scene.sql("CREATE TABLE later (id int PRIMARY KEY)")
+    wait_until(lambda: engine.source()["code"] == "PUBLICATION_TABLES", 30)
+    assert ready(engine) and published(scene) == ["t"]
+    scene.sql(engine.source()["hint"])
+    wait_until(lambda: not engine.source()["code"], 30)
+
+
+def test_a_new_table_that_is_locked_is_added_later(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    engine = scene.engine().start()
+    with scene.connect(autocommit=False) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE busy (id int PRIMARY KEY)")
+        connection.commit()
+        cursor.execute("LOCK TABLE busy IN SHARE UPDATE EXCLUSIVE MODE")
+        wait_until(lambda: engine.source()["code"] == "PUBLICATION_TABLES", 30)
+        assert "lock timeout" in engine.source()["reason"] and ready(engine)
+        scene.sql("INSERT INTO t VALUES (1)")
+        scene.wait_records(1)
+    wait_until(lambda: published(scene) == ["busy", "t"], 30)

@@ -44,6 +44,7 @@ struct script_frame {
 struct script {
     struct link link;
     struct link_facts facts;
+    struct link_shortfall shortfall; /* of the samples */
     enum script_job job;
     size_t columns; /* of the relation being described */
     bool hold_describe;
@@ -195,7 +196,8 @@ static inline bool script_poll_event(struct link *link, struct link_event *ret_e
         return true;
     case SCRIPT_SAMPLE:
         ret_event->kind = LINK_SAMPLED;
-        ret_event->sample = (struct link_sample){.retained_bytes = 7, .safe_wal_bytes = -1};
+        ret_event->sample = (struct link_sample){
+            .retained_bytes = 7, .safe_wal_bytes = -1, .shortfall = script->shortfall};
         return true;
     default:
         return false;

@@ -137,6 +137,7 @@ START_TEST(pg_source_streams_on_without_a_table_and_says_so)
     struct link_shortfall *shortfall = &script->facts.shortfall;
     (void)fan_fail(&shortfall->error, FAN_RETRY, "a table is left out");
     fan_error_annotate(&shortfall->error, "NO_REPLICA_IDENTITY", "give it a key");
+    script->shortfall = *shortfall; /* the first sample comes with the start */
     script_open(script);
     script_settle(script);
     struct source_status status;
@@ -147,15 +148,40 @@ START_TEST(pg_source_streams_on_without_a_table_and_says_so)
     ck_assert_str_eq(status.hint, "give it a key");
     ck_assert(!status.incomplete);
     shortfall->losing = true;
+    script->shortfall = *shortfall;
     pg_source_rewind(script->source);
     script_settle(script);
     pg_source_status(script->source, &status);
     ck_assert(status.incomplete);
     script->facts.shortfall = (struct link_shortfall){.losing = false};
+    script->shortfall = script->facts.shortfall;
     pg_source_rewind(script->source);
     script_settle(script);
     pg_source_status(script->source, &status);
     ck_assert_str_eq(status.code, "");
+    ck_assert(!status.incomplete);
+    script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_table_that_leaves_the_publication_shows_at_the_next_sample)
+{
+    struct script *script = script_streaming();
+    (void)fan_fail(&script->shortfall.error, FAN_RETRY, "a table left");
+    fan_error_annotate(&script->shortfall.error, "PUBLICATION_TABLES", "add it");
+    script->shortfall.losing = true;
+    script_run(script, 11 * SECOND);
+    struct source_status status;
+    pg_source_status(script->source, &status);
+    ck_assert_int_eq(status.state, SOURCE_STREAMING);
+    ck_assert_str_eq(status.code, "PUBLICATION_TABLES");
+    ck_assert_str_eq(status.hint, "add it");
+    ck_assert(status.incomplete);
+    script->shortfall = (struct link_shortfall){.losing = false};
+    script_run(script, 11 * SECOND);
+    pg_source_status(script->source, &status);
+    ck_assert_str_eq(status.code, "");
+    ck_assert_str_eq(status.reason, "");
     ck_assert(!status.incomplete);
     script_free(script);
 }
@@ -802,6 +828,7 @@ int main(void)
     tcase_add_test(start,
                    pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_again);
     tcase_add_test(start, pg_source_streams_on_without_a_table_and_says_so);
+    tcase_add_test(start, pg_source_table_that_leaves_the_publication_shows_at_the_next_sample);
     tcase_add_test(start, pg_source_active_slot_is_waited_for);
     tcase_add_test(start, pg_source_start_refused_as_active_is_tried_again);
     tcase_add_test(start, pg_source_slot_moved_by_others_stops_after_restart);
