@@ -105,15 +105,30 @@ static enum fan_status fail(struct link_failure *ret_failure, enum fan_status st
     return status;
 }
 
+/* What was asked for in the connection string, the service file or the environment; NULL when it
+ * is libpq's default, which nobody asked for. */
+static const char *asked_for(const PQconninfoOption *parsed, const PQconninfoOption *others,
+                             const char *name, const char *libpq_default)
+{
+    const char *value = value_of(parsed, name);
+    if (value != NULL) {
+        return value;
+    }
+    const char *inherited = value_of(others, name);
+    return inherited != NULL && strcmp(inherited, libpq_default) != 0 ? inherited : NULL;
+}
+
 /* Settles sslmode: verify-full away from this machine, unless something else was asked for. */
 static enum fan_status set_tls(struct keywords *keywords, const PQconninfoOption *parsed,
                                bool insecure_tls, struct link_failure *ret_failure)
 {
-    keywords_set(keywords, "gssencmode", "disable");
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): pgfan never changes its environment */
     bool by_service = value_of(parsed, "service") != NULL || getenv("PGSERVICE") != NULL;
     FAN_CLEANUP(conninfo_free_p)
     PQconninfoOption *others = by_service ? effective(keywords) : PQconndefaults();
+    if (asked_for(parsed, others, "gssencmode", "prefer") == NULL) {
+        keywords_set(keywords, "gssencmode", "disable");
+    }
     const char *address = value_of(parsed, "hostaddr");
     address = address != NULL ? address : value_of(parsed, "host");
     address = address != NULL ? address : value_of(others, "hostaddr");
@@ -121,11 +136,7 @@ static enum fan_status set_tls(struct keywords *keywords, const PQconninfoOption
     if (address == NULL || hosts_are_local(address)) {
         return FAN_OK;
     }
-    const char *mode = value_of(parsed, "sslmode");
-    const char *inherited = value_of(others, "sslmode");
-    if (mode == NULL && inherited != NULL && strcmp(inherited, "prefer") != 0) {
-        mode = inherited; /* "prefer" is libpq's default: nobody asked for it */
-    }
+    const char *mode = asked_for(parsed, others, "sslmode", "prefer");
     if (mode == NULL && !insecure_tls) {
         keywords_set(keywords, "sslmode", "verify-full");
         return FAN_OK;

@@ -323,3 +323,17 @@ pipelines:
     assert len(texts) == 2, (done.stdout, done.stderr)
     assert '"two"' in texts[0] and '"one"' in texts[0]
     assert '"our_shop"' in texts[1] and '"our-shop"' in texts[1]
+
+
+def test_gss_encryption_is_off_unless_it_is_asked_for(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    tcp = scene.server.dsn(scene.database, tcp=True)
+    engine = scene.engine(confs.changed(scene.conf(), "sources.db.dsn", tcp))
+    done = pgfan("check", "--online", "-c", engine.conf_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    engine.rewrite(confs.changed(scene.conf(), "sources.db.dsn", f"{tcp} gssencmode=require"))
+    done = pgfan("check", "--online", "-c", engine.conf_path)
+    assert done.returncode != 0 and "GSSAPI" in done.stdout + done.stderr
+    engine.rewrite(confs.changed(scene.conf(), "sources.db.dsn", tcp))
+    done = pgfan("check", "--online", "-c", engine.conf_path, env={"PGGSSENCMODE": "require"})
+    assert done.returncode != 0 and "GSSAPI" in done.stdout + done.stderr
