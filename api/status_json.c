@@ -180,6 +180,7 @@ json_t *status_json_source(const struct engine_status *status, const struct sour
     json_put_text(object, "hint", source->hint);
     json_put_text(object, "code", source->code);
     json_put_bool(object, "incomplete", source->incomplete);
+    json_put_bool(object, "insecure_tls", source->insecure_tls);
     json_put_bool(object, "stalled", source->stalled);
     json_put_text(object, "blocked_by", entry->blocked_by);
     json_put(object, "server_version",

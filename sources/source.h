@@ -114,6 +114,7 @@ struct source_status {
         reason[FAN_ERROR_TEXT_MAX]; /* why it is not streaming, or what it streams without; or "" */
     char hint[FAN_ERROR_HINT_MAX];  /* how to mend it */
     char code[32];
+    bool insecure_tls;  /* the conf accepts a connection without verified TLS */
     bool incomplete;    /* it streams, and changes that a pipeline asks for go missing */
     bool stalled;       /* connected, but the server has been silent for too long */
     int server_version; /* such as 150018; 0 until known */

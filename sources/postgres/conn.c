@@ -85,6 +85,20 @@ static bool hosts_are_local(const char *hosts)
     }
 }
 
+static bool any_host_is_a_socket(const char *hosts)
+{
+    for (;;) {
+        if (hosts[0] == '/' || hosts[0] == '@' || hosts[0] == ',' || hosts[0] == '\0') {
+            return true;
+        }
+        hosts += strcspn(hosts, ",");
+        if (hosts[0] == '\0') {
+            return false;
+        }
+        hosts++;
+    }
+}
+
 /* What libpq makes of the keywords together with environment, service file and defaults. */
 static PQconninfoOption *effective(const struct keywords *keywords)
 {
@@ -118,7 +132,10 @@ static const char *asked_for(const PQconninfoOption *parsed, const PQconninfoOpt
     return inherited != NULL && strcmp(inherited, libpq_default) != 0 ? inherited : NULL;
 }
 
-/* Settles sslmode: verify-full away from this machine, unless something else was asked for. */
+/*
+ * Settles sslmode: verify-full away from this machine, unless something else was asked for. With
+ * verify-full the password's proof is bound to this TLS session, too (decision 09).
+ */
 static enum fan_status set_tls(struct keywords *keywords, const PQconninfoOption *parsed,
                                bool insecure_tls, struct link_failure *ret_failure)
 {
@@ -133,19 +150,22 @@ static enum fan_status set_tls(struct keywords *keywords, const PQconninfoOption
     address = address != NULL ? address : value_of(parsed, "host");
     address = address != NULL ? address : value_of(others, "hostaddr");
     address = address != NULL ? address : value_of(others, "host");
-    if (address == NULL || hosts_are_local(address)) {
-        return FAN_OK;
-    }
     const char *mode = asked_for(parsed, others, "sslmode", "prefer");
-    if (mode == NULL && !insecure_tls) {
-        keywords_set(keywords, "sslmode", "verify-full");
-        return FAN_OK;
+    if (address != NULL && !hosts_are_local(address) && !insecure_tls) {
+        if (mode == NULL) {
+            mode = "verify-full";
+            keywords_set(keywords, "sslmode", mode);
+        } else if (strcmp(mode, "verify-full") != 0) {
+            return fail(ret_failure, FAN_FATAL, "INSECURE_TLS",
+                        "cannot connect: sslmode is weaker than verify-full for a server on "
+                        "another machine",
+                        "use sslmode=verify-full with sslrootcert, or set insecure_tls: true");
+        }
     }
-    if (mode != NULL && strcmp(mode, "verify-full") != 0 && !insecure_tls) {
-        return fail(ret_failure, FAN_FATAL, "INSECURE_TLS",
-                    "cannot connect: sslmode is weaker than verify-full for a server on another "
-                    "machine",
-                    "use sslmode=verify-full with sslrootcert, or set insecure_tls: true");
+    bool verified = mode != NULL && strcmp(mode, "verify-full") == 0;
+    if (verified && address != NULL && !any_host_is_a_socket(address) &&
+        asked_for(parsed, others, "channel_binding", "prefer") == NULL) {
+        keywords_set(keywords, "channel_binding", "require");
     }
     return FAN_OK;
 }
@@ -209,6 +229,11 @@ static void connect_failure(const PGconn *conn, struct link_failure *ret_failure
     }
     line[used] = '\0';
     (void)fan_fail(&ret_failure->error, FAN_RETRY, "could not connect: %s", line);
+    if (strstr(line, "channel binding") != NULL) {
+        fan_error_annotate(&ret_failure->error, "CHANNEL_BINDING",
+                           "store the role's password as scram-sha-256 and let pg_hba.conf ask for "
+                           "it, or add channel_binding=prefer to dsn");
+    }
 }
 
 static enum fan_status poll_connection(PGconn *conn, const struct query_limit *limit,

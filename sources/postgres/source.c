@@ -55,6 +55,7 @@ enum fan_status pg_source_create(const struct source_type *type, const struct so
     self->attempt_us = INT64_MIN; /* the first step tries at once */
     self->status.retained_bytes = -1;
     self->status.safe_wal_bytes = -1;
+    self->status.insecure_tls = self->options->insecure_tls;
     self->shared = self->status;
     (void)pthread_mutex_init(&self->lock, NULL); /* cannot fail for a default mutex */
     *ret_source = &self->base;

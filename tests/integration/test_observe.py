@@ -228,11 +228,41 @@ def test_status_without_an_engine_says_so(scene):
 def test_the_engine_runs_over_tls(own_scene):
     scene = own_scene(tls=True)
     scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
-    conf = confs.changed(scene.conf(), "sources.db.dsn", scene.server.dsn(
-        scene.database, tcp=True, sslmode="verify-full",
-        sslrootcert=scene.server.data / "server.crt"))
-    scene.engine(conf).start()
+    tls = {"tcp": True, "sslmode": "verify-full", "sslrootcert": scene.server.data / "server.crt"}
+
+    def conf(**more):
+        return confs.changed(scene.conf(), "sources.db.dsn",
+                             scene.server.dsn(scene.database, **{**tls, **more}))
+
+    # Nobody asks this role for a password, so there is nothing to bind to the session.
+    engine = scene.engine(conf())
+    done = pgfan("check", "--online", "-c", engine.conf_path)
+    assert done.returncode != 0
+    assert "CHANNEL_BINDING" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "channel_binding=prefer" in done.stdout + done.stderr
+    engine.rewrite(conf(channel_binding="prefer"))
+    assert pgfan("check", "--online", "-c", engine.conf_path).returncode == 0
+    # Only verify-full requires it.
+    engine.rewrite(conf(sslmode="require"))
+    assert pgfan("check", "--online", "-c", engine.conf_path).returncode == 0
+    scene.sql("SET password_encryption = 'scram-sha-256'; CREATE ROLE scram LOGIN SUPERUSER "
+              "PASSWORD 'secret'; SET password_encryption = 'md5'; CREATE ROLE old LOGIN SUPERUSER "
+              "PASSWORD 'secret'")
+    (scene.server.data / "pg_hba.conf").write_text(
+        "local all postgres trust\nhost all scram all scram-sha-256\nhost all old all md5\n"
+        "host all postgres all trust\n")
+    scene.server.sql("postgres", "SELECT pg_reload_conf()")
+    engine.rewrite(conf(user="old", password="secret"))
+    assert pgfan("check", "--online", "-c", engine.conf_path).returncode != 0
+    engine.rewrite(conf(user="scram", password="secret"))
+    engine.start()
     scene.sql("INSERT INTO t SELECT generate_series(1, 1000)")
     assert len(scene.wait_records(1000)) == 1000
     assert scene.sql("SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_replication r USING (pid) "
                      "WHERE s.ssl") == [(1,)]
+    assert engine.source()["insecure_tls"] is False
+    engine.stop()
+    engine.rewrite(confs.changed(conf(user="scram", password="secret"), "sources.db.insecure_tls",
+                                 True))
+    engine.start()
+    assert engine.source()["insecure_tls"] is True

@@ -187,6 +187,20 @@ START_TEST(pg_source_table_that_leaves_the_publication_shows_at_the_next_sample)
 }
 END_TEST
 
+START_TEST(pg_source_insecure_tls_is_shown)
+{
+    struct script *script = script_streaming();
+    struct source_status status;
+    pg_source_status(script->source, &status);
+    ck_assert(!status.insecure_tls);
+    script->options.insecure_tls = true;
+    script_restart(script);
+    pg_source_status(script->source, &status);
+    ck_assert(status.insecure_tls);
+    script_free(script);
+}
+END_TEST
+
 START_TEST(pg_source_foreign_slot_fails_before_anything_is_made)
 {
     struct script *script = script_new();
@@ -829,6 +843,7 @@ int main(void)
                    pg_source_publication_that_somebody_else_made_meanwhile_is_looked_at_again);
     tcase_add_test(start, pg_source_streams_on_without_a_table_and_says_so);
     tcase_add_test(start, pg_source_table_that_leaves_the_publication_shows_at_the_next_sample);
+    tcase_add_test(start, pg_source_insecure_tls_is_shown);
     tcase_add_test(start, pg_source_active_slot_is_waited_for);
     tcase_add_test(start, pg_source_start_refused_as_active_is_tried_again);
     tcase_add_test(start, pg_source_slot_moved_by_others_stops_after_restart);
