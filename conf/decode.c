@@ -371,10 +371,10 @@ static bool decode_extension(const struct conf_decoder *decoder, struct conf_nod
 }
 
 static void apply_rule(const struct conf_decoder *decoder, const struct conf_node *node,
-                       const struct conf_table *table, const void *section)
+                       conf_rule *rule, const void *section)
 {
     const char *key = NULL;
-    const char *text = table->rule != NULL ? table->rule(section, &key) : NULL;
+    const char *text = rule(section, &key);
     if (text == NULL) {
         return;
     }
@@ -386,6 +386,14 @@ static void apply_rule(const struct conf_decoder *decoder, const struct conf_nod
     conf_node_path(node, path);
     conf_report_add(decoder->report, CONF_ERROR, place, NULL, "%s%s%s", path,
                     path[0] != '\0' ? ": " : "", text);
+}
+
+static void apply_rules(const struct conf_decoder *decoder, const struct conf_node *node,
+                        const struct conf_table *table, const void *section)
+{
+    for (conf_rule *const *rule = table->rules; rule != NULL && *rule != NULL; rule++) {
+        apply_rule(decoder, node, *rule, section);
+    }
 }
 
 void conf_decode(const struct conf_decoder *decoder, struct conf_node *node,
@@ -408,9 +416,9 @@ void conf_decode(const struct conf_decoder *decoder, struct conf_node *node,
     if (decoder->report->errors > errors_before) {
         return; /* a rule between keys would judge values that are not what the user meant */
     }
-    apply_rule(decoder, node, table, ret_section);
+    apply_rules(decoder, node, table, ret_section);
     if (extension != NULL) {
-        apply_rule(decoder, node, extension,
-                   *(void **)field_of(ret_section, table->extension_offset));
+        apply_rules(decoder, node, extension,
+                    *(void **)field_of(ret_section, table->extension_offset));
     }
 }

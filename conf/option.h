@@ -67,8 +67,9 @@ struct conf_option {
     const char *example;               /* as written in the file; may be NULL */
 };
 
-/* Beside the fields: a check over a decoded section, for rules between keys. Returns NULL, or the
- * fault as a text; `ret_key` then names the key where it is shown. */
+/* Beside the fields: a check over a decoded section, for what one key or several must be together.
+ * Returns NULL, or the fault as a text; `ret_key` then names the key where it is shown. One rule
+ * reports one fault, so what is wrong independently has a rule of its own. */
 typedef const char *conf_rule(const void *section, const char **ret_key);
 
 enum conf_family { CONF_FAMILY_NONE, CONF_FAMILY_SOURCE, CONF_FAMILY_TARGET };
@@ -79,7 +80,7 @@ struct conf_table {
     size_t size; /* of the struct */
     const struct conf_option *options;
     size_t options_count;
-    conf_rule *rule; /* may be NULL */
+    conf_rule *const *rules; /* ends with NULL; may be NULL */
 
     /* Of sources and targets: keys of the plug-in that `type` names stand in the same map. The
      * struct then has a `void *` (the plug-in's own struct) and a `const struct conf_table *`. */

@@ -189,6 +189,8 @@ static const char *check_backoff(const void *section, const char **ret_key)
                : NULL;
 }
 
+static conf_rule *const error_rules[] = {check_backoff, NULL};
+
 static const struct conf_option error_options[] = {
     {.key = "backoff",
      .type = CONF_DURATION,
@@ -218,7 +220,7 @@ static const struct conf_table errors_table = {
     .help = "What happens when a target cannot take a batch.",
     .size = sizeof(struct settings_errors),
     OPTIONS(error_options),
-    .rule = check_backoff,
+    .rules = error_rules,
 };
 
 /* The values are those of enum special_values in encode/encoder.h, which stands above conf. */

@@ -38,13 +38,17 @@ static const struct conf_option slot_options[] = {
              "(PostgreSQL 17 and later)."},
 };
 
-static const char *slot_rule(const void *section, const char **ret_key)
+static const char *slot_mode_rule(const void *section, const char **ret_key)
 {
     const struct postgres_slot_options *options = section;
-    if (options->mode != SLOT_MODE_STATEFUL) {
-        *ret_key = "mode";
-        return "ephemeral slots are not available in this version";
-    }
+    *ret_key = "mode";
+    return options->mode != SLOT_MODE_STATEFUL ? "ephemeral slots are not available in this version"
+                                               : NULL;
+}
+
+static const char *slot_name_rule(const void *section, const char **ret_key)
+{
+    const struct postgres_slot_options *options = section;
     *ret_key = "name";
     for (const char *at = options->name; at != NULL && *at != '\0'; at++) {
         if ((*at < 'a' || *at > 'z') && (*at < '0' || *at > '9') && *at != '_') {
@@ -54,12 +58,14 @@ static const char *slot_rule(const void *section, const char **ret_key)
     return NULL;
 }
 
+static conf_rule *const slot_rules[] = {slot_name_rule, slot_mode_rule, NULL};
+
 static const struct conf_table slot_table = {.name = "slot",
                                              .help = "The replication slot.",
                                              .size = sizeof(struct postgres_slot_options),
                                              .options = slot_options,
                                              .options_count = CONF_COUNT(slot_options),
-                                             .rule = slot_rule};
+                                             .rules = slot_rules};
 
 static const struct conf_option publication_options[] = {
     {.key = "name",

@@ -116,28 +116,39 @@ bool file_mode_parse(const char *text, mode_t *ret_mode)
     return true;
 }
 
-static const char *file_options_rule(const void *section, const char **ret_key)
+static const char *mode_rule(const void *section, const char **ret_key)
 {
     const struct file_options *options = section;
     mode_t mode;
-    if (options->mode == NULL || !file_mode_parse(options->mode, &mode) || (mode & 0600) != 0600) {
-        *ret_key = "mode";
-        return "must be octal, such as \"0640\", and let the owner read and write";
-    }
-    size_t length = options->path == NULL ? 0 : strlen(options->path);
-    if (length == 0 || options->path[length - 1] == '/') {
-        *ret_key = "path";
-        return "must name a file, not a directory";
-    }
-    if (file_options_retain(options) && options->rotate_bytes == 0 &&
-        options->rotate_interval_us == 0) {
-        *ret_key = options->keep_segments > 0 ? "keep_segments"
-                   : options->keep_bytes > 0  ? "keep_bytes"
-                                              : "keep_age";
-        return "removes closed segments only, and needs rotate_bytes or rotate_interval";
-    }
-    return NULL;
+    *ret_key = "mode";
+    bool fits = options->mode != NULL && file_mode_parse(options->mode, &mode);
+    return fits && (mode & 0600) == 0600
+               ? NULL
+               : "must be octal, such as \"0640\", and let the owner read and write";
 }
+
+static const char *path_rule(const void *section, const char **ret_key)
+{
+    const struct file_options *options = section;
+    size_t length = options->path == NULL ? 0 : strlen(options->path);
+    *ret_key = "path";
+    return length == 0 || options->path[length - 1] == '/' ? "must name a file, not a directory"
+                                                           : NULL;
+}
+
+static const char *retain_rule(const void *section, const char **ret_key)
+{
+    const struct file_options *options = section;
+    *ret_key = options->keep_segments > 0 ? "keep_segments"
+               : options->keep_bytes > 0  ? "keep_bytes"
+                                          : "keep_age";
+    return file_options_retain(options) && options->rotate_bytes == 0 &&
+                   options->rotate_interval_us == 0
+               ? "removes closed segments only, and needs rotate_bytes or rotate_interval"
+               : NULL;
+}
+
+static conf_rule *const file_options_rules[] = {mode_rule, path_rule, retain_rule, NULL};
 
 const struct conf_table file_options_table = {
     .name = "file",
@@ -145,5 +156,5 @@ const struct conf_table file_options_table = {
     .size = sizeof(struct file_options),
     .options = file_options,
     .options_count = CONF_COUNT(file_options),
-    .rule = file_options_rule,
+    .rules = file_options_rules,
 };

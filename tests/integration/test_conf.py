@@ -337,3 +337,13 @@ def test_gss_encryption_is_off_unless_it_is_asked_for(scene):
     engine.rewrite(confs.changed(scene.conf(), "sources.db.dsn", tcp))
     done = pgfan("check", "--online", "-c", engine.conf_path, env={"PGGSSENCMODE": "require"})
     assert done.returncode != 0 and "GSSAPI" in done.stdout + done.stderr
+
+
+def test_every_fault_of_a_slot_is_found_in_one_go(directory):
+    path = write(directory, MINIMAL.format(directory=directory, dsn="host=localhost").replace(
+        "allow_superuser: true", "slot: {name: Bad-Name, mode: ephemeral}"))
+    done = pgfan("check", "-c", path)
+    assert done.returncode == 78
+    texts = [match["text"] for match in FAULT.finditer(done.stdout + done.stderr)]
+    assert len(texts) == 2, (done.stdout, done.stderr)
+    assert "a slot name has only" in texts[0] and "ephemeral" in texts[1]

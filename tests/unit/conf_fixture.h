@@ -95,6 +95,8 @@ static const char *fixture_file_rule(const void *section, const char **ret_key)
                : NULL;
 }
 
+static conf_rule *const fixture_file_rules[] = {fixture_file_rule, NULL};
+
 static const struct conf_option fixture_file_options[] = {
     {.key = "path",
      .type = CONF_TEXT,
@@ -122,7 +124,7 @@ static const struct conf_table fixture_file_table = {
     .size = sizeof(struct fixture_file),
     .options = fixture_file_options,
     .options_count = CONF_COUNT(fixture_file_options),
-    .rule = fixture_file_rule,
+    .rules = fixture_file_rules,
 };
 
 static void fixture_file_address(const void *options, char *text, size_t text_size)
