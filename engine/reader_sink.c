@@ -103,6 +103,9 @@ static void route_fill(struct reader *reader, struct route *route, const struct 
 static void sink_relation(struct source_sink *sink, struct relation *relation)
 {
     struct reader *reader = reader_of(sink);
+    if (relation->routes != 0) {
+        return; /* described again, as in every session: names and patterns are what they were */
+    }
     if (reader->routes_count == reader->routes_capacity) {
         size_t capacity = reader->routes_capacity * 2;
         struct route *routes = realloc(reader->routes, capacity * sizeof(*routes));

@@ -66,7 +66,8 @@ struct source_sink {
                             const struct source_memory *memory);
     void (*session_ended)(struct source_sink *sink);
 
-    /* A version of a relation will be used by changes from now on; may set relation->routes. */
+    /* A version of a relation will be used by changes from now on, perhaps again, as in every new
+     * session; may set relation->routes, which is 0 the first time. */
     void (*relation)(struct source_sink *sink, struct relation *relation);
 
     /* Whether any pipeline wants logical messages of this prefix. */

@@ -361,6 +361,29 @@ START_TEST(reader_loss_during_the_stop_is_no_error_state)
 }
 END_TEST
 
+/* Every session describes every table again; the versions are the same objects. */
+START_TEST(reader_relation_described_again_keeps_its_route)
+{
+    open_reader(8, BUFFER_BLOCK);
+    struct relation wanted = {.relid = 1, .schema = "public", .name = "t"};
+    struct relation other = {.relid = 2, .schema = "public", .name = "other"};
+    reader.sink.relation(&reader.sink, &wanted);
+    reader.sink.relation(&reader.sink, &other);
+    size_t routes = reader.routes_count;
+    uint64_t route = wanted.routes;
+    for (uint64_t at = 0; at < 100; at++) {
+        reader.sink.session_ended(&reader.sink);
+        session(100);
+        reader.sink.relation(&reader.sink, &wanted);
+        reader.sink.relation(&reader.sink, &other);
+    }
+    ck_assert_uint_eq(reader.routes_count, routes);
+    ck_assert_uint_eq(wanted.routes, route);
+    ck_assert_uint_eq(reader.routes[wanted.routes].count, 1);
+    ck_assert_uint_eq(reader.routes[other.routes].count, 0);
+}
+END_TEST
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -378,6 +401,7 @@ int main(void)
     tcase_add_test(cases, reader_commit_sent_again_does_not_end_a_later_transaction);
     tcase_add_test(cases, reader_stop_drains_persists_and_ends);
     tcase_add_test(cases, reader_loss_during_the_stop_is_no_error_state);
+    tcase_add_test(cases, reader_relation_described_again_keeps_its_route);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");
