@@ -118,6 +118,7 @@ static json_t *pipeline_state_json(const struct engine_status *status,
     json_put_bool(object, "lossy", pipeline->lossy);
     json_put_bool(object, "blocks_reader", pipeline->blocks_reader);
     json_put_bool(object, "passed_over", pipeline->passed_over);
+    json_put_time(object, "passed_over_since", pipeline->passed_wall_us);
     json_put_lsn(object, "resolved_lsn", pipeline->resolved);
     json_put_known(object, "lag_bytes", pipeline->lag_bytes);
     json_put_seconds(object, "lag_seconds", pipeline->lag_us);

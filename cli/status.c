@@ -141,6 +141,19 @@ static void print_reason(const char *what, const char *name, const char *reason,
     (void)fputc('\n', stdout);
 }
 
+/* What a pipeline missed while it did not run is in no counter: PENDING may well be 0. */
+static void print_passed_over(const json_t *pipeline)
+{
+    const json_t *status = json_object_get(pipeline, "status");
+    if (!json_is_true(json_object_get(status, "passed_over"))) {
+        return;
+    }
+    const char *since = text_of(status, "passed_over_since");
+    (void)fputs("pipeline ", stdout); /* main() asks ferror() */
+    output_text(stdout, text_of(json_object_get(pipeline, "metadata"), "name"));
+    (void)printf(": changes%s%s wait in the slot\n", since[0] == '\0' ? "" : " since ", since);
+}
+
 /* Reasons are too long for a column. */
 static void print_reasons(const json_t *answer)
 {
@@ -160,6 +173,7 @@ static void print_reasons(const json_t *answer)
     {
         print_reason("pipeline", text_of(json_object_get(item, "metadata"), "name"),
                      text_of(json_object_get(item, "status"), "reason"), "");
+        print_passed_over(item);
     }
     const json_t *store = json_object_get(answer, "store");
     if (json_is_true(json_object_get(store, "failing"))) {

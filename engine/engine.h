@@ -102,7 +102,8 @@ struct pipeline_status {
     int64_t since_wall_us;           /* in this state since */
     bool lossy;                      /* drop_oldest has dropped */
     bool blocks_reader;              /* its full buffer holds the source */
-    bool passed_over;                /* changes went by while it was not running */
+    bool passed_over;                /* changes wait in the slot: it was not running */
+    int64_t passed_wall_us;          /* commit time of the oldest of them; 0 none, unknown */
     uint64_t depth_events;           /* queued in the ring */
     uint64_t depth_bytes;
     uint64_t capacity_events;
@@ -121,8 +122,8 @@ struct pipeline_status {
     uint64_t truncates;
     uint64_t messages;
     uint64_t batches_by_limit[4]; /* index: enum batch_limit of model/batch.h */
-    int64_t lag_us;               /* age of the oldest change that is not settled; 0 none */
-    int64_t lag_bytes;       /* from the pipeline's resolved position to the server's; -1 unknown */
+    int64_t lag_us;    /* age of the oldest change not settled, passed over ones too; 0 none */
+    int64_t lag_bytes; /* from the pipeline's resolved position to the server's; -1 unknown */
     struct fan_lsn resolved; /* the slot may be confirmed up to here as far as it is concerned */
     size_t targets_count;
     struct target_status *targets;

@@ -104,9 +104,14 @@ bool intake_wants_prefix(const struct intake *intake, const char *prefix)
     return false;
 }
 
-static void intake_pass_over(struct intake *intake, struct fan_lsn hold_lsn)
+/* `commit_us` may be 0, unknown: then the next one that is known stands for it. */
+static void intake_pass_over(struct intake *intake, struct fan_lsn hold_lsn, int64_t commit_us)
 {
-    intake->passed_hold = intake->passed_over ? lsn_min(intake->passed_hold, hold_lsn) : hold_lsn;
+    bool oldest = !intake->passed_over || hold_lsn.value < intake->passed_hold.value;
+    if (commit_us != 0 && (oldest || intake->passed_commit_us == 0)) {
+        intake->passed_commit_us = commit_us;
+    }
+    intake->passed_hold = oldest ? hold_lsn : intake->passed_hold;
     intake->passed_over = true;
     for (size_t index = 0; index < intake->targets_count; index++) {
         intake->gates[index].hold = intake->passed_hold;
@@ -190,7 +195,7 @@ enum fan_status intake_give(struct intake *intake, struct change change)
         return FAN_OK;
     }
     if (!intake->open) {
-        intake_pass_over(intake, change.hold_lsn);
+        intake_pass_over(intake, change.hold_lsn, change.commit_time_us);
         change_release(&change);
         return FAN_OK;
     }
@@ -200,10 +205,10 @@ enum fan_status intake_give(struct intake *intake, struct change change)
     }
     struct fan_position position = change.position;
     struct fan_lsn hold_lsn = change.hold_lsn;
-    struct change counted = {.op = change.op};
+    struct change counted = {.op = change.op, .commit_time_us = change.commit_time_us};
     enum fan_status status = ring_push(&intake->pipeline->ring, &change);
     if (status != FAN_OK) {
-        intake_pass_over(intake, hold_lsn);
+        intake_pass_over(intake, hold_lsn, counted.commit_time_us);
         change_release(&change);
         return FAN_FATAL;
     }
@@ -263,6 +268,12 @@ void intake_remember_gap(struct intake *intake, const struct change_gap *gap)
 
 void intake_close(struct intake *intake)
 {
+    if (intake->open) {
+        struct ring_depth depth;
+        ring_depth(&intake->pipeline->ring, &depth);
+        int64_t taken_us = intake->report.oldest_commit_us;
+        intake->closed_commit_us = taken_us != 0 ? taken_us : depth.oldest_commit_us;
+    }
     intake->open = false;
 }
 
@@ -276,7 +287,7 @@ void intake_forget(struct intake *intake)
     for (size_t index = 0; index < intake->targets_count; index++) {
         struct fan_lsn hold_lsn = ackgate_forget(&intake->gates[index]);
         if (hold_lsn.value != 0) {
-            intake_pass_over(intake, hold_lsn);
+            intake_pass_over(intake, hold_lsn, intake->closed_commit_us);
         }
     }
 }
@@ -322,6 +333,7 @@ void intake_try_open(struct intake *intake, bool session_start)
     intake->open = true;
     intake->passed_over = false;
     intake->passed_hold = LSN_NONE;
+    intake->passed_commit_us = 0;
     for (size_t index = 0; index < intake->targets_count; index++) {
         intake->gates[index].hold = LSN_NONE;
     }

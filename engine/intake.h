@@ -67,6 +67,8 @@ struct intake {
     bool passed_over; /* some were not, since it was last open */
     bool clean;       /* its memory is empty or in order: it may open at the next session */
     struct fan_lsn passed_hold; /* hold LSN of the oldest that was not; valid if passed_over */
+    int64_t passed_commit_us;   /* commit time of that one; 0 unknown, or nothing passed over */
+    int64_t closed_commit_us;   /* of the oldest change in its memory when it was closed; 0 none */
     struct fan_position admitted;
     int64_t restart_at_us; /* after a loss: when to wish it FLOW again; 0 none */
     struct backoff restart_backoff;

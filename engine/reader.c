@@ -256,6 +256,7 @@ static void reader_publish_view(struct reader *reader, int64_t now_us)
         view->since_wall_us = intake->since_wall_us;
         view->run = intake->report.run;
         view->passed_over = intake->passed_over;
+        view->passed_commit_us = intake->passed_commit_us;
         view->oldest_commit_us = intake->report.oldest_commit_us;
         view->resolved = reader->track.boundary;
         for (size_t target = 0; target < intake->targets_count; target++) {

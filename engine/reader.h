@@ -52,6 +52,7 @@ struct intake_view {
     int64_t since_wall_us;
     enum run run;
     bool passed_over;
+    int64_t passed_commit_us; /* commit time of the oldest passed over; 0 unknown */
     struct fan_lsn resolved;
     int64_t oldest_commit_us;
 };

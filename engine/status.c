@@ -34,6 +34,13 @@ static void target_take(struct engine_pipeline *from, size_t index,
     mailbox_last_error(&from->pipeline.mailbox, index, ret_target->last_error);
 }
 
+/* Servers' clocks may be ahead of ours. */
+static int64_t age_us(int64_t wall_us)
+{
+    int64_t age = clock_wall_us() - wall_us;
+    return age > 0 ? age : 0;
+}
+
 /* The figures that have to add up are those of the slowest target. */
 static void pipeline_sum(struct engine_pipeline *from, const struct intake_counters *counters,
                          struct pipeline_status *status)
@@ -66,8 +73,7 @@ static void pipeline_sum(struct engine_pipeline *from, const struct intake_count
     if (status->pending == 0) {
         status->lag_us = 0; /* the view may be some milliseconds older than the counters */
     } else if (status->lag_us == 0 && depth.oldest_commit_us != 0) {
-        int64_t age_us = clock_wall_us() - depth.oldest_commit_us;
-        status->lag_us = age_us > 0 ? age_us : 0;
+        status->lag_us = age_us(depth.oldest_commit_us);
     }
 }
 
@@ -84,6 +90,7 @@ static enum fan_status pipeline_take(struct engine_pipeline *from, const struct 
         .since_wall_us = view->since_wall_us,
         .blocks_reader = blocks_reader,
         .passed_over = view->passed_over,
+        .passed_wall_us = view->passed_commit_us,
         .capacity_events = (uint64_t)settings->buffer.max_events,
         .capacity_bytes = settings->buffer.max_bytes,
         .resolved = view->resolved,
@@ -96,8 +103,7 @@ static enum fan_status pipeline_take(struct engine_pipeline *from, const struct 
             server > view->resolved.value ? (int64_t)(server - view->resolved.value) : 0;
     }
     if (view->oldest_commit_us != 0) {
-        int64_t age_us = clock_wall_us() - view->oldest_commit_us;
-        status->lag_us = age_us > 0 ? age_us : 0;
+        status->lag_us = age_us(view->oldest_commit_us);
     }
     memcpy(status->reason, view->reason, sizeof(view->reason));
     status->targets = calloc(settings->targets.count, sizeof(*status->targets));
@@ -116,6 +122,10 @@ static enum fan_status pipeline_take(struct engine_pipeline *from, const struct 
     }
     free(places);
     pipeline_sum(from, &from->source->reader.intakes[from->intake].counters, status);
+    if (view->passed_over && view->passed_commit_us != 0) { /* `pending` knows nothing of these */
+        int64_t passed_us = age_us(view->passed_commit_us);
+        status->lag_us = passed_us > status->lag_us ? passed_us : status->lag_us;
+    }
     return FAN_OK;
 }
 

@@ -49,6 +49,35 @@ def test_g1_g6_g7_pause_delivers_nothing_and_resume_drains(scene, two):
     assert scene.records("b").count() == 5000, "the sibling gets nothing twice"
 
 
+@pytest.mark.parametrize("verb, back", [("stop", "start"), ("pause", "resume")])
+def test_changes_that_a_pipeline_missed_show_as_lag(scene, two, verb, back):
+    two.command("all", verb)
+    scene.sql("INSERT INTO a VALUES (1)")
+
+    def shown():
+        status = two.pipeline()["status"]
+        return status["passed_over"] and status["lag_seconds"] > 1 and status
+
+    status = wait_until(shown, 20, "the age of the missed change is shown")
+    assert status["counters"]["pending"] == 0 and status["passed_over_since"]
+    assert two.get("/readyz")[0] == 200
+    text = pgfan("status", "-c", two.conf_path).stdout
+    assert f"pipeline all: changes since {status['passed_over_since']} wait in the slot" in text
+    two.stop()
+    two.launch()
+    wait_until(lambda: two.pipeline()["status"]["lag_seconds"] > 1, 30, "after a restart, too")
+    two.command("all", back)
+    scene.wait_records(1)
+
+    def gone():
+        status = two.pipeline()["status"]
+        return not status["passed_over"] and status["lag_seconds"] == 0
+
+    wait_until(gone, 20, "nothing is missed any more")
+    assert two.pipeline()["status"]["passed_over_since"] is None
+    assert "wait in the slot" not in pgfan("status", "-c", two.conf_path).stdout
+
+
 def test_g7_more_than_the_ring_holds_arrives_after_a_pause(scene):
     workload.create(scene.server, scene.database)
     conf = scene.conf(workload.TABLES, buffer={"max_events": 200})

@@ -76,6 +76,43 @@ START_TEST(intake_closed_passes_over_and_holds_the_first)
 }
 END_TEST
 
+static void give_at(uint64_t commit, int64_t commit_us)
+{
+    struct change change = fixture_change(commit, 0);
+    change.commit_time_us = commit_us;
+    ck_assert_int_eq(intake_give(&intake, change), FAN_OK);
+}
+
+START_TEST(intake_passed_over_keeps_the_commit_time_of_the_oldest)
+{
+    open_intake(BUFFER_BLOCK);
+    intake_close(&intake);
+    ck_assert_int_eq(intake.passed_commit_us, 0);
+    give_at(20, 0); /* a message outside any transaction has none */
+    give_at(30, 3000);
+    give_at(40, 2000);
+    ck_assert_int_eq(intake.passed_commit_us, 3000);
+    intake_try_open(&intake, true);
+    ck_assert_int_eq(intake.passed_commit_us, 0);
+}
+END_TEST
+
+START_TEST(intake_forgotten_changes_keep_their_commit_time)
+{
+    open_intake(BUFFER_BLOCK);
+    give_at(20, 2000);
+    give_at(30, 3000);
+    ck_assert_uint_eq(queued(), 2);
+    intake_close(&intake);
+    give_at(40, 4000);
+    ck_assert_int_eq(intake.passed_commit_us, 4000);
+    ck_assert_uint_eq(ring_discard(&fixture.pipeline.ring), 2);
+    intake_forget(&intake);
+    intake_emptied(&intake);
+    ck_assert_int_eq(intake.passed_commit_us, 2000);
+}
+END_TEST
+
 START_TEST(intake_forgotten_changes_are_admitted_again)
 {
     open_intake(BUFFER_BLOCK);
@@ -149,6 +186,8 @@ int main(void)
     tcase_add_checked_fixture(cases, NULL, teardown);
     tcase_add_test(cases, intake_sent_again_is_admitted_once);
     tcase_add_test(cases, intake_closed_passes_over_and_holds_the_first);
+    tcase_add_test(cases, intake_passed_over_keeps_the_commit_time_of_the_oldest);
+    tcase_add_test(cases, intake_forgotten_changes_keep_their_commit_time);
     tcase_add_test(cases, intake_forgotten_changes_are_admitted_again);
     tcase_add_test(cases, intake_dropped_before_comes_as_one_marker);
     tcase_add_test(cases, intake_run_that_grew_replaces_its_former_self);
