@@ -18,10 +18,12 @@ static void set_body(struct answer *answer, unsigned status, const char *content
                      size_t size)
 {
     const char *allow = answer->allow;
+    const char *retry_after = answer->retry_after;
     answer_release(answer);
     *answer = (struct answer){.status = status,
                               .content_type = content_type,
                               .allow = allow,
+                              .retry_after = retry_after,
                               .body = body,
                               .body_size = size};
 }

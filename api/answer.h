@@ -17,9 +17,10 @@
 struct answer {
     unsigned status; /* of HTTP */
     const char *content_type;
-    const char *allow; /* methods, of a 405; NULL otherwise */
-    void *body;        /* owned, of malloc; NULL: `constant` is the body */
-    char *constant;    /* static memory; never written to */
+    const char *allow;       /* methods, of a 405; NULL otherwise */
+    const char *retry_after; /* seconds; NULL otherwise */
+    void *body;              /* owned, of malloc; NULL: `constant` is the body */
+    char *constant;          /* static memory; never written to */
     size_t body_size;
 };
 

@@ -21,6 +21,8 @@
 
 #include "api/exchange.h"
 #include "api/listen.h"
+#include "api/verbs.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -59,6 +61,8 @@ struct api {
     char socket_path[API_SOCKET_PATH_SIZE];
     struct listener listeners[LISTENERS];
     struct peer *peers; /* of the API thread */
+    struct verbs *verbs;
+    int verbs_fd; /* eventfd: a command is done */
     int stop_fd;
     pthread_t thread;
     bool thread_runs;
@@ -90,7 +94,7 @@ static void notify_connection(void *argument, struct MHD_Connection *connection,
     *peer = (struct peer){
         .next = api->peers,
         .link = &api->peers,
-        .facts = {.setup = &api->setup, .tcp_port = listener->tcp_port},
+        .facts = {.setup = &api->setup, .verbs = api->verbs, .tcp_port = listener->tcp_port},
         .descriptor = info->connect_fd,
         .deadline_us = clock_monotonic_us() + api->setup.header_timeout_us,
     };
@@ -149,7 +153,12 @@ static enum MHD_Result serve(void *argument, struct MHD_Connection *connection, 
         *data_size = 0;
         return MHD_YES;
     }
-    exchange_handle(exchange);
+    if (exchange_waits(exchange)) {
+        return MHD_YES; /* not yet resumed */
+    }
+    if (!exchange_answered(exchange) && !exchange_handle(exchange)) {
+        return MHD_YES; /* suspended */
+    }
     return exchange_send(exchange);
 }
 
@@ -175,9 +184,10 @@ static enum fan_status start_daemon(struct listener *listener, int descriptor,
                                     struct fan_error *reterr)
 {
     listener->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, serve, listener,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, descriptor,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, serve,
+        listener, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET,
+        descriptor, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         listener->tcp_port == 0 ? 0u : (unsigned)CONNECTIONS_PER_IP_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK,
@@ -221,30 +231,50 @@ static int wait_ms(const struct api *api, int64_t now_us, int64_t next_us)
     return wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
+/* Lets the connections go on whose commands are done. */
+static void finish_verbs(struct api *api)
+{
+    uint64_t count = 0;
+    (void)!read(api->verbs_fd, &count, sizeof(count)); /* none is fine */
+    struct verb_job *job = verbs_take_done(api->verbs);
+    while (job != NULL) {
+        struct verb_job *next = job->next;
+        exchange_finish(job);
+        job = next;
+    }
+}
+
+static void run_daemons(struct api *api)
+{
+    for (size_t i = 0; i < LISTENERS; i++) {
+        if (api->listeners[i].daemon != NULL) {
+            (void)MHD_run(api->listeners[i].daemon); /* it logs what fails */
+        }
+    }
+}
+
 static void *run_thread(void *argument)
 {
     struct api *api = argument;
     thread_set_name("api");
-    struct pollfd waits[LISTENERS + 1] = {{.fd = api->stop_fd, .events = POLLIN}};
+    struct pollfd waits[LISTENERS + 2] = {{.fd = api->stop_fd, .events = POLLIN},
+                                          {.fd = api->verbs_fd, .events = POLLIN}};
     for (size_t i = 0; i < LISTENERS; i++) {
         const union MHD_DaemonInfo *info =
             api->listeners[i].daemon == NULL
                 ? NULL
                 : MHD_get_daemon_info(api->listeners[i].daemon, MHD_DAEMON_INFO_EPOLL_FD);
-        waits[i + 1] = (struct pollfd){.fd = info == NULL ? -1 : info->epoll_fd, .events = POLLIN};
+        waits[i + 2] = (struct pollfd){.fd = info == NULL ? -1 : info->epoll_fd, .events = POLLIN};
     }
     while ((waits[0].revents & POLLIN) == 0) {
         int64_t now_us = clock_monotonic_us();
         int64_t next_us = shut_late(api, now_us);
-        if (poll(waits, LISTENERS + 1, wait_ms(api, now_us, next_us)) < 0 && errno != EINTR) {
+        if (poll(waits, LISTENERS + 2, wait_ms(api, now_us, next_us)) < 0 && errno != EINTR) {
             log_write(LOG_ERROR, "api ends: could not wait", LOG_NUMBER("errno", errno));
             break;
         }
-        for (size_t i = 0; i < LISTENERS; i++) {
-            if (api->listeners[i].daemon != NULL) {
-                (void)MHD_run(api->listeners[i].daemon); /* it logs what fails */
-            }
-        }
+        finish_verbs(api);
+        run_daemons(api);
     }
     return NULL;
 }
@@ -264,12 +294,18 @@ static enum fan_status start_listeners(struct api *api, struct fan_error *reterr
     return status == FAN_OK ? start_daemon(&api->listeners[1], descriptor, reterr) : status;
 }
 
-static enum fan_status start_thread(struct api *api, struct fan_error *reterr)
+static enum fan_status start_verbs(struct api *api, struct fan_error *reterr)
 {
     api->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (api->stop_fd < 0) {
+    api->verbs_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (api->stop_fd < 0 || api->verbs_fd < 0) {
         return fan_fail_errno(reterr, FAN_RETRY, errno, "could not start the API");
     }
+    return verbs_create(api->verbs_fd, &api->verbs, reterr);
+}
+
+static enum fan_status start_thread(struct api *api, struct fan_error *reterr)
+{
     int failed = pthread_create(&api->thread, NULL, run_thread, api);
     if (failed != 0) {
         return fan_fail_errno(reterr, FAN_RETRY, failed, "could not start the API's thread");
@@ -290,10 +326,14 @@ enum fan_status api_start(const struct api_setup *setup, struct api **ret_api,
         api->setup.header_timeout_us = header_timeout_us;
     }
     api->stop_fd = -1;
+    api->verbs_fd = -1;
     for (size_t i = 0; i < LISTENERS; i++) {
         api->listeners[i].api = api;
     }
     enum fan_status status = api_socket_path(setup->settings->data_dir, api->socket_path, reterr);
+    if (status == FAN_OK) {
+        status = start_verbs(api, reterr);
+    }
     if (status == FAN_OK) {
         status = start_listeners(api, reterr);
     }
@@ -320,6 +360,11 @@ void api_stop(struct api *api)
         (void)!write(api->stop_fd, &one, sizeof(one)); /* an eventfd takes the first for sure */
         (void)pthread_join(api->thread, NULL);         /* it is ours and joined once */
     }
+    verbs_stop(api->verbs);
+    if (api->verbs != NULL) { /* libmicrohttpd must not be stopped with a suspended connection */
+        finish_verbs(api);
+        run_daemons(api);
+    }
     for (size_t i = 0; i < LISTENERS; i++) {
         if (api->listeners[i].daemon != NULL) {
             MHD_stop_daemon(api->listeners[i].daemon);
@@ -328,9 +373,9 @@ void api_stop(struct api *api)
     if (api->listeners[0].daemon != NULL) {
         (void)unlink(api->socket_path); /* a file that stays is removed by the next start */
     }
-    if (api->stop_fd >= 0) {
-        (void)close(api->stop_fd); /* nothing that matters was written to it */
-    }
+    verbs_destroy(api->verbs);
+    fan_close_p(&api->verbs_fd); /* nothing that matters was written to either */
+    fan_close_p(&api->stop_fd);
     free(api);
 }
 

@@ -9,13 +9,14 @@
  * that is not its own, so that no web page reaches it. Routes stand in route.c, in one table.
  *
  * Threading:  start and stop on the main thread. One thread named "api" runs every connection of
- *             both listeners; handlers run on it. A handler that waits for an engine command holds
- *             the others for that long.
+ *             both listeners; handlers run on it, but for those that wait for an engine command:
+ *             they run on the thread "api-verb", one at a time, and hold no other request.
  * Ownership:  engine, settings and versions are borrowed and outlive the api. The caller holds the
  *             lock of the data directory (engine_create() took it): a socket file that is there
  *             belongs to a dead engine then, and is removed.
  * Errors:     FAN_FATAL: the address cannot be used; FAN_RETRY: it could not be taken now.
- * Limits:     64 connections a listener, 8 per IP address; 32 KiB for request line and headers;
+ * Limits:     8 commands that are waited for, a further one is answered 503 with Retry-After;
+ *             64 connections a listener, 8 per IP address; 32 KiB for request line and headers;
  *             body 1 MiB; headers within 10 s, body and answer within 30 s, idle 30 s, all counted
  *             from their start and not from the last byte; 1,000 requests a connection.
  */
@@ -47,7 +48,8 @@ struct api_setup {
 enum fan_status api_start(const struct api_setup *setup, struct api **ret_api,
                           struct fan_error *reterr) FAN_MUST_CHECK;
 
-/* Closes the listeners and every connection, and removes the socket. Accepts NULL. */
+/* Waits for the command that runs, closes the listeners and every connection, and removes the
+ * socket. Accepts NULL. */
 void api_stop(struct api *api);
 
 /* The port that TCP listens on, 0 when it does not: for tests that ask for port 0. */

@@ -9,7 +9,15 @@
 
 enum { ORIGIN_MAX = 128 };
 
+enum exchange_wait {
+    WAIT_NONE,
+    WAIT_BEGUN, /* the job is with the verbs, the connection suspended */
+    WAIT_OVER,
+};
+
 struct exchange {
+    struct verb_job job; /* first: what the verbs know of it */
+    enum exchange_wait wait;
     struct exchange_peer peer;
     struct MHD_Connection *connection; /* borrowed */
     const struct route *route;         /* NULL: refused */
@@ -244,15 +252,60 @@ void exchange_body(struct exchange *exchange, const char *data, size_t size)
     bytes_append(&exchange->body, data, size); /* what does not fit is asked for at the end */
 }
 
-void exchange_handle(struct exchange *exchange)
+static void refuse_busy(struct exchange *exchange)
+{
+    exchange->answer.retry_after = "1";
+    answer_refusal(&exchange->answer, 503, "BUSY", "look at the status and try again",
+                   "other commands are waited for");
+}
+
+static void run_handler(struct verb_job *job)
+{
+    struct exchange *exchange = (struct exchange *)job;
+    exchange->route->handler(&exchange->request, &exchange->answer);
+}
+
+static bool handle_slowly(struct exchange *exchange)
+{
+    exchange->job.run = run_handler;
+    if (!verbs_post(exchange->peer.verbs, &exchange->job)) {
+        refuse_busy(exchange);
+        return true;
+    }
+    exchange->wait = WAIT_BEGUN;
+    MHD_suspend_connection(exchange->connection);
+    return false;
+}
+
+void exchange_finish(struct verb_job *job)
+{
+    struct exchange *exchange = (struct exchange *)job;
+    if (!job->ran) {
+        refuse_busy(exchange);
+    }
+    exchange->wait = WAIT_OVER;
+    MHD_resume_connection(exchange->connection);
+}
+
+bool exchange_waits(const struct exchange *exchange)
+{
+    return exchange->wait == WAIT_BEGUN;
+}
+
+bool exchange_answered(const struct exchange *exchange)
+{
+    return exchange->wait == WAIT_OVER;
+}
+
+bool exchange_handle(struct exchange *exchange)
 {
     if (exchange->route == NULL) {
-        return;
+        return true;
     }
     if (!bytes_ok(&exchange->body)) {
         answer_refusal(&exchange->answer, 413, "BODY_TOO_LARGE", NULL,
                        "body is larger than %d bytes", EXCHANGE_BODY_MAX);
-        return;
+        return true;
     }
     static const char json[] = "application/json";
     struct header_count type = find_header(exchange->connection, "Content-Type");
@@ -260,11 +313,15 @@ void exchange_handle(struct exchange *exchange)
         (type.count != 1 || strncasecmp(type.value, json, sizeof(json) - 1) != 0)) {
         answer_refusal(&exchange->answer, 415, "UNSUPPORTED_MEDIA_TYPE", NULL,
                        "a body must be application/json");
-        return;
+        return true;
     }
     exchange->request.body = bytes_text(&exchange->body);
     exchange->request.body_size = exchange->body.size;
+    if (exchange->route->slow) {
+        return handle_slowly(exchange);
+    }
     exchange->route->handler(&exchange->request, &exchange->answer);
+    return true;
 }
 
 /* A header that cannot be added for want of memory is left out: none of them is needed. */
@@ -276,6 +333,9 @@ static void add_headers(const struct exchange *exchange, struct MHD_Response *re
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer->allow != NULL) {
         (void)MHD_add_response_header(response, "Allow", answer->allow);
+    }
+    if (answer->retry_after != NULL) {
+        (void)MHD_add_response_header(response, "Retry-After", answer->retry_after);
     }
     if (exchange->route == NULL || exchange->peer.last) {
         (void)MHD_add_response_header(response, "Connection", "close");

@@ -10,7 +10,10 @@
  *   a body over EXCHANGE_BODY_MAX                                        413
  *   a body that is not application/json                                  415
  *
- * Threading:  the API thread.
+ * A handler that waits runs on the thread of verbs.h meanwhile: the connection is suspended, and
+ * libmicrohttpd touches the exchange again when it has been resumed.
+ *
+ * Threading:  the API thread, but for that handler.
  */
 #ifndef API_EXCHANGE_H
 #define API_EXCHANGE_H
@@ -18,12 +21,14 @@
 #include <microhttpd.h>
 
 #include "api/api.h"
+#include "api/verbs.h"
 
 enum { EXCHANGE_BODY_MAX = 1024 * 1024 };
 
 /* What an exchange knows of the connection it came on. */
 struct exchange_peer {
     const struct api_setup *setup;
+    struct verbs *verbs;
     uint16_t tcp_port; /* 0: the unix socket */
     bool allowed;      /* by its credentials */
     bool last;         /* the connection has served enough requests: close it behind this one */
@@ -42,8 +47,19 @@ bool exchange_refused(const struct exchange *exchange);
 /* Takes a piece of the body. */
 void exchange_body(struct exchange *exchange, const char *data, size_t size);
 
-/* Runs the handler unless the request is refused by now. */
-void exchange_handle(struct exchange *exchange);
+/*
+ * Runs the handler unless the request is refused by now. False: the handler waits, the connection
+ * has been suspended and is resumed by exchange_finish().
+ */
+bool exchange_handle(struct exchange *exchange);
+
+/* Its handler has been run, or not when there was no time for it: the answer can be sent. */
+void exchange_finish(struct verb_job *job);
+
+/* True between the two. */
+bool exchange_waits(const struct exchange *exchange);
+/* True behind them. */
+bool exchange_answered(const struct exchange *exchange);
 
 enum MHD_Result exchange_send(struct exchange *exchange);
 

@@ -1,7 +1,8 @@
 /*
  * handlers.h - the handlers that the table in route.c names, by noun.
  *
- * Each fills its answer whole. Handlers run on the API thread, one at a time.
+ * Each fills its answer whole. Handlers run on the API thread, one at a time; those of routes that
+ * are `slow` run on a thread of their own beside it, one at a time as well.
  */
 #ifndef API_HANDLERS_H
 #define API_HANDLERS_H

@@ -31,13 +31,13 @@ const struct route routes[] = {
         .help =
             "all pipelines; `?label=key:value` or `?label=key` selects, several must all match"),
     GET("/pipelines/{name}", handle_pipeline, .help = "one pipeline, by name or by id"),
-    POST("/pipelines/{name}/pause", handle_pipeline_verb, .argument = PIPELINE_PAUSE,
+    POST("/pipelines/{name}/pause", handle_pipeline_verb, .argument = PIPELINE_PAUSE, .slow = true,
          .help = "nothing more is delivered after the answer; what is queued is kept"),
     POST("/pipelines/{name}/resume", handle_pipeline_verb, .argument = PIPELINE_RESUME,
-         .help = "goes on after a pause, with what was queued first"),
-    POST("/pipelines/{name}/stop", handle_pipeline_verb, .argument = PIPELINE_STOP,
+         .slow = true, .help = "goes on after a pause, with what was queued first"),
+    POST("/pipelines/{name}/stop", handle_pipeline_verb, .argument = PIPELINE_STOP, .slow = true,
          .help = "what is in flight is flushed, the checkpoint saved, nothing kept in memory"),
-    POST("/pipelines/{name}/start", handle_pipeline_verb, .argument = PIPELINE_START,
+    POST("/pipelines/{name}/start", handle_pipeline_verb, .argument = PIPELINE_START, .slow = true,
          .help = "starts again after a stop or an error, from the checkpoint"),
     POST("/log-level", handle_log_level, .help = "body `{\"level\":\"error|warn|info|debug\"}`"),
 };

@@ -13,6 +13,7 @@ struct route {
     const char *path; /* a segment "{name}" stands for any one segment */
     request_handler *handler;
     int argument;      /* for handlers that serve several routes */
+    bool slow;         /* the handler waits: it runs on the thread of verbs.h */
     const char *query; /* the only query parameter that is known, or NULL */
     const char *help;  /* for docs/api.md */
 };

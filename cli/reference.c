@@ -181,13 +181,17 @@ static const char api_text_end[] =
     "| 409 | `ILLEGAL_TRANSITION` |\n"
     "| 413 | `BODY_TOO_LARGE` |\n"
     "| 415 | `UNSUPPORTED_MEDIA_TYPE` |\n"
-    "| 503 | `TIMEOUT` (it takes effect later), `STORE`, `OUT_OF_MEMORY` |\n"
+    "| 503 | `TIMEOUT` (it takes effect later), `STORE`, `OUT_OF_MEMORY`, `BUSY` (too many "
+    "commands wait) |\n"
     "| 505 | `HTTP_VERSION` |\n\n"
     "## Limits\n\n"
     "64 connections a listener, 8 an IP address, 1,000 requests a connection; 32 KiB for request "
     "line and headers, 1 MiB for a body; headers within 10 s, body and answer within 30 s, idle "
     "30 s. A body must be `application/json`. Content-Length together with Transfer-Encoding, or "
-    "more than one of either, is refused.\n";
+    "more than one of either, is refused. A verb may take ten seconds, and holds other requests up "
+    "as "
+    "little as they hold it; one verb is carried out at a time, and of more than eight the last is "
+    "answered 503 with Retry-After.\n";
 
 void reference_write_api(FILE *file)
 {

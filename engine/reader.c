@@ -369,6 +369,10 @@ enum fan_status reader_command(struct reader *reader, size_t intake, enum pipeli
     deadline.tv_sec += timeout_us / 1000000 + nanoseconds / 1000000000;
     deadline.tv_nsec = nanoseconds % 1000000000;
     (void)pthread_mutex_lock(&reader->lock); /* cannot fail: a plain mutex that we do not hold */
+    if (reader_has_ended(reader)) {
+        (void)pthread_mutex_unlock(&reader->lock); /* cannot fail: we hold it */
+        return fan_fail(reterr, FAN_RETRY, "the engine is stopping");
+    }
     if (reader->commands_count == COMMANDS_MAX) {
         (void)pthread_mutex_unlock(&reader->lock); /* cannot fail: we hold it */
         return fan_fail(reterr, FAN_RETRY, "too many commands wait for source \"%s\"",
@@ -457,6 +461,20 @@ static void reader_stop_step(struct reader *reader)
     }
 }
 
+/* No step follows that could see their effect: whoever waits for it need not wait any more. */
+static void reader_refuse_commands(struct reader *reader)
+{
+    (void)pthread_mutex_lock(&reader->lock); /* cannot fail: a plain mutex that we do not hold */
+    for (size_t index = 0; index < reader->commands_count; index++) {
+        struct command *command = reader->commands[index];
+        command->status = fan_fail(&command->error, FAN_RETRY, "the engine is stopping");
+        command->done = true;
+    }
+    reader->commands_count = 0;
+    (void)pthread_cond_broadcast(&reader->command_done); /* cannot fail */
+    (void)pthread_mutex_unlock(&reader->lock);           /* cannot fail: we hold it */
+}
+
 static void reader_check_ended(struct reader *reader)
 {
     if (!reader->source_stopped) {
@@ -466,6 +484,7 @@ static void reader_check_ended(struct reader *reader)
     reader->source->type->status(reader->source, &status);
     if (status.state == SOURCE_STOPPED || status.state == SOURCE_FAILED) {
         atomic_store(&reader->ended, true);
+        reader_refuse_commands(reader);
     }
 }
 

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import socket
+import threading
+import time
 
 import pytest
 
@@ -141,6 +143,27 @@ def test_the_socket_is_private_and_tcp_is_off_by_default(scene, running):
     with open("/proc/net/tcp", encoding="ascii") as table:
         listening = [line.split()[9] for line in table if line.split()[3] == "0A"]
     assert not any(f"socket:[{inode}]" in inodes for inode in listening)
+
+
+def test_a_probe_is_answered_while_a_verb_waits(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    conf = scene.conf(targets=[{"name": "out", "type": "stdout"}])
+    engine = scene.engine(conf, pipe=True).start()
+    scene.sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 1000) i")
+    wait_until(lambda: engine.pipeline()["status"]["counters"]["pending"] > 0)
+    answers = []
+    verb = threading.Thread(target=lambda: answers.append(
+        engine.request("POST", "/pipelines/all/stop", timeout=30)))
+    verb.start()
+    slowest = 0
+    while not answers:  # the stop of a target that takes nothing waits for some seconds
+        begun = time.monotonic()
+        assert engine.get("/healthz")[0] == 200
+        slowest = max(slowest, time.monotonic() - begun)
+    assert slowest < 1, (slowest, answers)
+    engine.reader.release()
+    verb.join()
+    assert answers[0][0] in (200, 503), answers
 
 
 def test_tcp_serves_only_get_and_checks_host(scene):

@@ -1,9 +1,16 @@
 #include "fake_engine.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
+static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
+static bool held;
+static unsigned arrived;
 
 struct engine {
     struct pipeline_status pipelines[2];
@@ -62,6 +69,8 @@ struct engine *fake_engine(void)
 void fake_engine_reset(void)
 {
     the_engine = (struct engine){0};
+    held = false;
+    arrived = 0;
     for (size_t i = 0; i < 2; i++) {
         the_engine.pipelines[i] = (struct pipeline_status){
             .name = pipelines[i].name,
@@ -92,6 +101,34 @@ struct pipeline_status *fake_engine_pipeline(size_t index)
 struct source_entry *fake_engine_source(void)
 {
     return &the_engine.source;
+}
+
+void fake_engine_hold_commands(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    held = true;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+bool fake_engine_await_command(unsigned count)
+{
+    struct timespec deadline;
+    (void)clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 10;
+    (void)pthread_mutex_lock(&lock);
+    while (arrived < count && pthread_cond_timedwait(&moved, &lock, &deadline) == 0) {
+    }
+    bool there = arrived >= count;
+    (void)pthread_mutex_unlock(&lock);
+    return there;
+}
+
+void fake_engine_let_go(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    held = false;
+    (void)pthread_cond_broadcast(&moved);
+    (void)pthread_mutex_unlock(&lock);
 }
 
 void fake_engine_fail_commands(const char *code)
@@ -143,7 +180,7 @@ void engine_destroy(struct engine *engine)
     (void)engine;
 }
 
-enum fan_status engine_command(struct engine *engine, const char *pipeline, enum pipeline_verb verb,
+static enum fan_status command(struct engine *engine, const char *pipeline, enum pipeline_verb verb,
                                struct fan_error *reterr)
 {
     if (engine->failure != NULL) {
@@ -161,23 +198,44 @@ enum fan_status engine_command(struct engine *engine, const char *pipeline, enum
     return fan_fail(reterr, FAN_POISON, "no pipeline \"%s\"", pipeline);
 }
 
+enum fan_status engine_command(struct engine *engine, const char *pipeline, enum pipeline_verb verb,
+                               struct fan_error *reterr)
+{
+    (void)pthread_mutex_lock(&lock);
+    arrived++;
+    (void)pthread_cond_broadcast(&moved);
+    while (held) {
+        (void)pthread_cond_wait(&moved, &lock);
+    }
+    enum fan_status status = command(engine, pipeline, verb, reterr);
+    (void)pthread_mutex_unlock(&lock);
+    return status;
+}
+
 enum fan_status engine_status_take(struct engine *engine, struct engine_status *ret_status,
                                    struct fan_error *reterr)
 {
-    (void)reterr;
+    struct pipeline_status *copies = malloc(sizeof(engine->pipelines));
+    if (copies == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "out of memory");
+    }
+    (void)pthread_mutex_lock(&lock);
+    memcpy(copies, engine->pipelines, sizeof(engine->pipelines));
+    (void)pthread_mutex_unlock(&lock);
     *ret_status = (struct engine_status){
         .started_wall_us = 1,
         .now_us = clock_monotonic_us(),
         .sources_count = 1,
         .sources = &engine->source,
         .pipelines_count = 2,
-        .pipelines = engine->pipelines,
+        .pipelines = copies,
     };
     return FAN_OK;
 }
 
 void engine_status_release(struct engine_status *status)
 {
+    free(status->pipelines);
     *status = (struct engine_status){0};
 }
 

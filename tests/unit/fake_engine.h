@@ -20,6 +20,12 @@ void fake_engine_reset(void);
 struct pipeline_status *fake_engine_pipeline(size_t index);
 struct source_entry *fake_engine_source(void);
 
+/* From now on engine_command() waits until fake_engine_let_go(). */
+void fake_engine_hold_commands(void);
+/* Returns when `count` commands wait, or have waited; false after ten seconds. */
+bool fake_engine_await_command(unsigned count);
+void fake_engine_let_go(void);
+
 /* What engine_command() fails with from now on; NULL: nothing. */
 void fake_engine_fail_commands(const char *code);
 

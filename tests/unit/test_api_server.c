@@ -10,6 +10,7 @@
 #include <check.h>
 #include <jansson.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/verbs.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "fake_engine.h"
@@ -347,6 +349,99 @@ START_TEST(api_verbs_follow_the_table_of_transitions)
 }
 END_TEST
 
+static const char pause_request[] = "POST /pipelines/orders/pause HTTP/1.1\r\nHost: localhost\r\n"
+                                    "Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/* Begins a verb that the engine does not finish, and returns its connection. */
+static int begin_verb(unsigned count)
+{
+    int descriptor = connect_unix();
+    send_all(descriptor, pause_request, sizeof(pause_request) - 1);
+    ck_assert(count == 0 || fake_engine_await_command(count));
+    return descriptor;
+}
+
+START_TEST(api_probes_are_answered_while_a_verb_waits)
+{
+    start(NULL, 0);
+    fake_engine_hold_commands();
+    int verb = begin_verb(1);
+    static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/pipelines/orders"};
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(request("GET", paths[i], NULL), 200);
+    }
+    struct pollfd wait = {.fd = verb, .events = POLLIN};
+    ck_assert_int_eq(poll(&wait, 1, 0), 0);
+    fake_engine_let_go();
+    read_answer(verb);
+    ck_assert_int_eq(status_of_answer(), 200);
+    ck_assert_ptr_nonnull(strstr(body(), "PAUSED"));
+    ck_assert_int_eq(request("POST", "/pipelines/orders/resume", "Content-Length: 0\r\n\r\n"), 200);
+}
+END_TEST
+
+START_TEST(api_verbs_beyond_the_limit_are_told_to_try_again)
+{
+    start(NULL, 0);
+    fake_engine_hold_commands();
+    int verbs[VERBS_MAX];
+    verbs[0] = begin_verb(1);
+    for (size_t i = 1; i < VERBS_MAX; i++) {
+        verbs[i] = begin_verb(0);
+        ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+    }
+    ck_assert_int_eq(exchange_raw(connect_unix(), pause_request), 503);
+    expect_code("BUSY");
+    ck_assert_ptr_nonnull(strstr(answer, "Retry-After: 1\r\n"));
+    fake_engine_let_go();
+    for (size_t i = 0; i < VERBS_MAX; i++) {
+        read_answer(verbs[i]);
+        ck_assert_int_eq(status_of_answer(), i == 0 ? 200 : 409); /* it is paused by then */
+    }
+}
+END_TEST
+
+static void *let_go_soon(void *unused)
+{
+    (void)unused;            /* there is one engine */
+    (void)poll(NULL, 0, 50); /* api_stop() should meet a verb that waits; it need not */
+    fake_engine_let_go();
+    return NULL;
+}
+
+START_TEST(api_stop_while_verbs_wait_answers_them)
+{
+    start(NULL, 0);
+    fake_engine_hold_commands();
+    int running = begin_verb(1);
+    int queued = begin_verb(0);
+    int gone = begin_verb(0);
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200); /* both have been read by now */
+    (void)close(gone);
+    pthread_t helper;
+    ck_assert_int_eq(pthread_create(&helper, NULL, let_go_soon, NULL), 0);
+    api_stop(api);
+    api = NULL;
+    (void)pthread_join(helper, NULL);
+    read_answer(running);
+    ck_assert_int_eq(status_of_answer(), 200);
+    read_answer(queued);
+    ck_assert(status_of_answer() == 503 || status_of_answer() == 409); /* not begun, or too late */
+    ck_assert_int_eq(fake_engine_pipeline(0)->state, PIPELINE_PAUSED);
+}
+END_TEST
+
+START_TEST(api_client_that_leaves_a_verb_is_forgotten)
+{
+    start(NULL, 0);
+    fake_engine_hold_commands();
+    (void)close(begin_verb(1));
+    ck_assert_int_eq(request("GET", "/healthz", NULL), 200);
+    fake_engine_let_go();
+    ck_assert_int_eq(request("POST", "/pipelines/orders/resume", "Content-Length: 0\r\n\r\n"), 200);
+}
+END_TEST
+
 START_TEST(api_status_holds_sources_pipelines_and_versions)
 {
     start(NULL, 0);
@@ -642,6 +737,10 @@ static Suite *suite(void)
     tcase_add_test(tests, api_pipeline_is_found_by_name_and_by_id);
     tcase_add_test(tests, api_unknown_pipeline_answers_404_with_the_nearest_name);
     tcase_add_test(tests, api_verbs_follow_the_table_of_transitions);
+    tcase_add_test(tests, api_probes_are_answered_while_a_verb_waits);
+    tcase_add_test(tests, api_verbs_beyond_the_limit_are_told_to_try_again);
+    tcase_add_test(tests, api_stop_while_verbs_wait_answers_them);
+    tcase_add_test(tests, api_client_that_leaves_a_verb_is_forgotten);
     tcase_add_test(tests, api_status_holds_sources_pipelines_and_versions);
     tcase_add_test(tests, api_log_level_is_changed_while_running);
     tcase_add_test(tests, api_unknown_path_and_wrong_method_are_refused);

@@ -342,6 +342,9 @@ START_TEST(reader_stop_drains_persists_and_ends)
     settle_down();
     ck_assert(reader_has_ended(&reader));
     ck_assert_uint_eq(ack(), 130);
+    struct fan_error error = {0}; /* a verb that comes too late does not wait for a step */
+    ck_assert_int_eq(reader_command(&reader, 0, PIPELINE_PAUSE, 1000000, &error), FAN_RETRY);
+    ck_assert_str_eq(error.text, "the engine is stopping");
 }
 END_TEST
 
