@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "conf/nearest.h"
 #include "engine/engine_internal.h"
+#include "engine/forget.h"
 #include "engine/reconcile.h"
 
 /* ---- hooks ---- */
@@ -327,6 +328,21 @@ static enum fan_status source_finish(struct engine *engine, struct engine_source
     return status;
 }
 
+static enum fan_status adopt_check(const struct engine *engine, struct fan_error *reterr)
+{
+    const char **slots = calloc(engine->sources_count + 1, sizeof(*slots));
+    if (slots == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not build the engine: out of memory");
+    }
+    for (size_t index = 0; index < engine->sources_count; index++) {
+        slots[index] = engine->sources[index].slot;
+    }
+    enum fan_status status =
+        forget_adopt_check(engine->setup.adopt_slot, slots, engine->sources_count, reterr);
+    free(slots);
+    return status;
+}
+
 static enum fan_status engine_build(struct engine *engine, const struct store_state *state,
                                     struct fan_error *reterr)
 {
@@ -344,6 +360,9 @@ static enum fan_status engine_build(struct engine *engine, const struct store_st
     for (size_t index = 0; status == FAN_OK && index < settings->sources.count; index++) {
         engine->sources_count++;
         status = source_prepare(engine, index, state, reterr);
+    }
+    if (status == FAN_OK) {
+        status = adopt_check(engine, reterr);
     }
     uint64_t lane = 0;
     for (size_t index = 0; status == FAN_OK && index < settings->pipelines.count; index++) {

@@ -38,7 +38,7 @@ enum engine_exit {
 struct engine_setup {
     const struct settings *settings;
     const char *adopt_slot;    /* --adopt-slot NAME, or NULL */
-    const char *const *forget; /* --forget NAME: removed pipelines whose backlog is given up */
+    const char *const *forget; /* --forget NAME: removed pipelines or targets to give up */
     size_t forget_count;
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/forget.h"
 #include "engine/state.h"
 
 const struct store_source *state_source(const struct store_state *state, const char *source)
@@ -88,6 +89,49 @@ static enum fan_status removal_check(const struct engine_setup *setup,
     return FAN_FATAL;
 }
 
+/* All targets of a pipeline get the same changes: one that is behind another has a backlog. */
+static bool target_is_behind(const struct store_state *state, const struct store_checkpoint *record)
+{
+    uint64_t start = record->start_lsn; /* it asked for nothing that was committed before */
+    for (size_t index = 0; index < state->checkpoints_count; index++) {
+        const struct store_checkpoint *other = &state->checkpoints[index];
+        bool further = other->commit_lsn > record->commit_lsn ||
+                       (other->commit_lsn == record->commit_lsn && other->seq > record->seq);
+        if (strcmp(other->pipeline, record->pipeline) == 0 && further &&
+            other->commit_lsn >= start) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a target whose pipeline is still there. */
+static enum fan_status target_removal_check(const struct engine_setup *setup,
+                                            const struct store_state *state,
+                                            const struct store_checkpoint *record,
+                                            struct fan_error *reterr)
+{
+    const struct settings_pipeline *pipeline = conf_pipeline(setup->settings, record->pipeline);
+    if (pipeline == NULL || conf_has_target(pipeline, record->target) ||
+        forget_names_target(setup, record->pipeline, record->target)) {
+        return FAN_OK;
+    }
+    const struct store_pipeline *kept = state_pipeline(state, record->pipeline);
+    bool holds = kept != NULL && (kept->state == PIPELINE_PAUSED ||
+                                  kept->state == PIPELINE_STOPPED || kept->state == PIPELINE_ERROR);
+    if (!holds && !target_is_behind(state, record)) {
+        return FAN_OK;
+    }
+    (void)fan_fail(reterr, FAN_FATAL,
+                   "target \"%s\" of pipeline \"%s\" is no longer in the conf, but there are "
+                   "changes that it has not been given",
+                   record->target, record->pipeline);
+    fan_error_annotate(reterr, "TARGET_REMOVED",
+                       "put it back, or give its changes up with --forget %s/%s", record->pipeline,
+                       record->target);
+    return FAN_FATAL;
+}
+
 static void removal_add(struct store_removal *removals, size_t *count, enum store_record_kind kind,
                         const char *name, const char *target)
 {
@@ -138,12 +182,23 @@ static void pipelines_sift(const struct settings *settings, struct store_state *
 enum fan_status reconcile(const struct engine_setup *setup, struct store *store,
                           struct store_state *state, struct fan_error *reterr)
 {
+    enum fan_status named = forget_check(setup, state, reterr);
+    if (named != FAN_OK) {
+        return named;
+    }
     for (size_t index = 0; index < state->pipelines_count; index++) {
         if (conf_pipeline(setup->settings, state->pipelines[index].pipeline) == NULL) {
             enum fan_status status = removal_check(setup, &state->pipelines[index], reterr);
             if (status != FAN_OK) {
                 return status;
             }
+        }
+    }
+    for (size_t index = 0; index < state->checkpoints_count; index++) {
+        enum fan_status status =
+            target_removal_check(setup, state, &state->checkpoints[index], reterr);
+        if (status != FAN_OK) {
+            return status;
         }
     }
     size_t removals_max = 2 * (state->checkpoints_count + state->pipelines_count);

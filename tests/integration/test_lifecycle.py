@@ -225,5 +225,48 @@ def test_a_removed_pipeline_with_a_backlog_is_refused_until_it_is_forgotten(scen
     two.rewrite(conf)
     two.launch()
     assert two.wait_exit() == 78 and "--forget" in two.stderr() and "all" in two.stderr()
+    two.launch("--forget", "al")
+    assert two.wait_exit() == 78 and "did you mean all?" in two.stderr()
     two.start("--forget", "all")
     scene.caught_up()
+    two.stop()
+    two.launch("--forget", "sibling")
+    assert two.wait_exit() == 78 and "still in the conf" in two.stderr()
+
+
+@pytest.mark.parametrize("how", ["held", "behind"])
+def test_a_removed_target_with_a_backlog_is_refused_until_it_is_forgotten(scene, how):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    targets = [file_target(scene, "out")]
+    conf = scene.conf(targets=targets + [{"name": "pipe", "type": "stdout"}])
+    conf["shutdown_timeout"] = "2s"
+    engine = scene.engine(conf, pipe=True).start()
+    scene.sql("INSERT INTO t VALUES (1, 'small')")
+    scene.caught_up()
+    if how == "held":
+        engine.command("all", "pause")
+        engine.stop()
+    else:
+        scene.sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(2, 100) i")
+        scene.wait_records(100)
+        wait_until(lambda: engine.pipeline()["status"]["targets"][0]["delivered"] == 100)
+        assert engine.stop() == 70, "the pipe is not drained in time"
+    engine.rewrite(scene.conf(targets=targets))
+    engine.launch()
+    assert engine.wait_exit() == 78 and "--forget all/pipe" in engine.stderr()
+    engine.launch("--forget", "all/pipe")
+    wait_until(lambda: engine.state() == ("PAUSED" if how == "held" else "STREAMING"), 30)
+    engine.stop()
+    engine.launch()
+    wait_until(lambda: engine.state() == ("PAUSED" if how == "held" else "STREAMING"), 30)
+
+
+def test_a_removed_target_without_a_backlog_goes(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    targets = [file_target(scene, "out")]
+    engine = scene.engine(scene.conf(targets=targets + [file_target(scene, "more")])).start()
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.caught_up()
+    engine.stop()
+    engine.rewrite(scene.conf(targets=targets))
+    engine.start()

@@ -117,6 +117,8 @@ def test_a_slot_that_this_store_has_never_used_needs_to_be_adopted(scene):
     scene.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", scene.slot)
     engine = scene.engine()
     refused(engine, "--adopt-slot")
+    engine.launch("--adopt-slot", scene.slot + "x")
+    assert engine.wait_exit() == 78 and "no source of the conf has it" in engine.stderr()
     engine.start("--adopt-slot", scene.slot)
     scene.sql("INSERT INTO t VALUES (1)")
     scene.wait_records(1)
