@@ -17,7 +17,8 @@
 
 const struct route routes[] = {
     GET("/healthz", handle_health,
-        .help = "200 while at least one pipeline has not failed, else 503 with names"),
+        .help = "200 unless a source has failed for good or every pipeline of one source has "
+                "failed; then 503 with names"),
     GET("/health", handle_health, .help = "as /healthz"),
     GET("/health/live", handle_health, .help = "as /healthz"),
     GET("/readyz", handle_ready,
