@@ -54,6 +54,7 @@ static json_t *target_json(const struct engine_status *status, const struct targ
     json_t *object = json_object();
     json_put_text(object, "name", target->name);
     json_put_text(object, "type", target->type);
+    json_put_text(object, "durability", target->durability);
     put_position(object, &target->settled);
     json_put_text(object, "detail", target->detail);
     json_put_time(object, "settled_at", target->settled_wall_us);

@@ -154,6 +154,23 @@ static void print_passed_over(const json_t *pipeline)
     (void)printf(": changes%s%s wait in the slot\n", since[0] == '\0' ? "" : " since ", since);
 }
 
+static void print_durability(const json_t *pipeline)
+{
+    size_t index = 0;
+    const json_t *target = NULL;
+    json_array_foreach(json_object_get(json_object_get(pipeline, "status"), "targets"), index,
+                       target)
+    {
+        if (strcmp(text_of(target, "durability"), "os") == 0) {
+            (void)fputs("pipeline ", stdout); /* main() asks ferror() */
+            output_text(stdout, text_of(json_object_get(pipeline, "metadata"), "name"));
+            (void)fputs(", target ", stdout);
+            output_text(stdout, text_of(target, "name"));
+            (void)fputs(": durability: os, a power cut may lose what is confirmed\n", stdout);
+        }
+    }
+}
+
 /* Reasons are too long for a column. */
 static void print_reasons(const json_t *answer)
 {
@@ -174,6 +191,7 @@ static void print_reasons(const json_t *answer)
         print_reason("pipeline", text_of(json_object_get(item, "metadata"), "name"),
                      text_of(json_object_get(item, "status"), "reason"), "");
         print_passed_over(item);
+        print_durability(item);
     }
     const json_t *store = json_object_get(answer, "store");
     if (json_is_true(json_object_get(store, "failing"))) {

@@ -79,6 +79,7 @@ enum fan_status engine_command(struct engine *engine, const char *pipeline, enum
 struct target_status {
     const char *name; /* borrowed from the settings, as every const char * below */
     const char *type;
+    const char *durability;      /* "disk", "os"; NULL: not this side's to say */
     struct fan_position settled; /* everything up to here is durable at the target */
     char detail[256];            /* the target's own words about it */
     int64_t settled_wall_us;     /* when it last moved; 0 never in this run */

@@ -15,10 +15,13 @@ static void target_take(struct engine_pipeline *from, size_t index,
                         const struct mailbox_target *place, struct target_status *ret_target)
 {
     const struct settings_target *settings = settings_target_at(from->pipeline.settings, index);
+    const struct target_type *type = target_type_find(settings->type);
+    bool says = type != NULL && type->durability != NULL;
     const struct outlet_counters *counters = &from->pipeline.outlets[index].counters;
     *ret_target = (struct target_status){
         .name = settings->name,
         .type = settings->type,
+        .durability = says ? type->durability(settings->options) : NULL,
         .settled = place->settled.position,
         .settled_wall_us = atomic_load_explicit(&counters->settled_wall_us, memory_order_relaxed),
         .delivered = count_get(&counters->delivered),

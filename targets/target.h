@@ -125,6 +125,10 @@ struct target_type {
     /* A second target with this word would write to the same place; checked over the whole conf.
      * Writes the word (a path, ...) or "" into `text`. May be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
+
+    /* What a durable event has survived to be called that: "disk", or "os" when a power cut may
+     * still lose it. Static text. NULL: the far side answers for it, or nothing is kept. */
+    const char *(*durability)(const void *options);
 };
 
 /* First member of every implementation. */

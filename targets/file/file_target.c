@@ -519,6 +519,12 @@ static void file_address(const void *options, char *text, size_t text_size)
     (void)snprintf(text, text_size, "%s", file_options->path); /* a longer one is cut */
 }
 
+static const char *file_durability(const void *options)
+{
+    const struct file_options *file_options = options;
+    return file_options->fsync == FILE_FSYNC_OS ? "os" : "disk";
+}
+
 const struct target_type file_target_type = {
     .name = "file",
     .table = &file_options_table,
@@ -532,4 +538,5 @@ const struct target_type file_target_type = {
     .destroy = file_destroy,
     .window_bytes = FILE_WINDOW_BYTES,
     .address = file_address,
+    .durability = file_durability,
 };

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from pgfan_test import verify, workload
+from pgfan_test.engine import pgfan
 from pgfan_test.wait import wait_until
 from pgfan_test.workload import Workload
 
@@ -35,6 +36,17 @@ def test_rotation_by_size_loses_nothing_over_kills(scene):
         data = path.read_bytes()
         assert data.endswith(b"\n") and all(json.loads(line) for line in data.splitlines())
     verify.workload(scene.server, scene.database, scene.records().all())
+
+
+def test_what_a_power_cut_may_lose_is_shown(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    engine = scene.engine(scene.conf(targets=target(scene, fsync="os") + [
+        {"name": "safe", "type": "file", "path": f"{scene.directory}/safe.jsonl"},
+        {"name": "none", "type": "null"}])).start()
+    targets = engine.pipeline()["status"]["targets"]
+    assert [entry["durability"] for entry in targets] == ["os", "disk", None]
+    text = pgfan("status", "-c", engine.conf_path).stdout
+    assert "pipeline all, target out: durability: os" in text and "target safe" not in text
 
 
 def test_closed_segments_never_change(scene):

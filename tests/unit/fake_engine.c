@@ -87,7 +87,8 @@ void fake_engine_reset(void)
             .targets = &the_engine.target,
         };
     }
-    the_engine.target = (struct target_status){.name = "fi\"le\\", .type = "file"};
+    the_engine.target =
+        (struct target_status){.name = "fi\"le\\", .type = "file", .durability = "os"};
     the_engine.source = (struct source_entry){.name = "shop", .type = "postgres", .lag_bytes = 12};
     the_engine.source.source.state = SOURCE_STREAMING;
     the_engine.source.source.retained_bytes = -1;

@@ -294,14 +294,17 @@ START_TEST(api_pipeline_is_found_by_name_and_by_id)
         const char *name = NULL;
         const char *state = NULL;
         const char *max_bytes = NULL;
+        const char *durability = NULL;
         json_int_t read = 0;
-        ck_assert_int_eq(json_unpack(value, "{s:{s:s}, s:{s:s, s:{s:I}}, s:{s:{s:s}}}", "metadata",
-                                     "name", &name, "status", "state", &state, "counters", "read",
+        ck_assert_int_eq(json_unpack(value, "{s:{s:s}, s:{s:s, s:[{s:s}], s:{s:I}}, s:{s:{s:s}}}",
+                                     "metadata", "name", &name, "status", "state", &state,
+                                     "targets", "durability", &durability, "counters", "read",
                                      &read, "spec", "batch", "max_bytes", &max_bytes),
                          0);
         ck_assert_str_eq(name, "orders");
         ck_assert_str_eq(state, "STREAMING");
         ck_assert_str_eq(max_bytes, "16MiB");
+        ck_assert_str_eq(durability, "os");
         ck_assert_int_eq(read, 7);
         json_decref(value);
     }

@@ -431,7 +431,9 @@ START_TEST(file_os_policy_settles_at_once)
 {
     struct rig rig;
     rig_init(&rig);
+    ck_assert_str_eq(file_target_type.durability(&rig.options), "disk");
     rig.options.fsync = FILE_FSYNC_OS;
+    ck_assert_str_eq(file_target_type.durability(&rig.options), "os");
     rig_start(&rig);
     rig_deliver(&rig, 5);
     ck_assert_uint_eq(rig.sink.settled_count, 1);
