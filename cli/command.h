@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/status.h"
+
 struct arguments;
 
 struct command_option {
@@ -43,6 +45,13 @@ extern const struct command *const commands[];
  */
 const struct command *command_find(const char *const *words, size_t words_count,
                                    size_t *ret_words_used);
+
+/*
+ * Says what is wrong with words that no command is named by: half the name of some ("slot"), an
+ * option or something unknown. `how` stands behind "pgfan" in the hint, such as " help" or "".
+ */
+void command_unknown(const char *const *words, size_t words_count, const char *how,
+                     struct fan_error *ret_error);
 
 /* The name nearest to what was typed, or NULL when nothing is near. */
 const char *command_nearest(const char *const *words, size_t words_count);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -59,6 +60,32 @@ const struct command *command_find(const char *const *words, size_t words_count,
     }
     *ret_words_used = most;
     return found;
+}
+
+void command_unknown(const char *const *words, size_t words_count, const char *how,
+                     struct fan_error *ret_error)
+{
+    char group[FAN_ERROR_HINT_MAX] = "";
+    size_t used = 0;
+    size_t size = strlen(words[0]);
+    for (size_t i = 0; size > 0 && commands[i] != NULL && used < sizeof(group); i++) {
+        if (strncmp(commands[i]->name, words[0], size) == 0 && commands[i]->name[size] == ' ') {
+            used += (size_t)snprintf(group + used, sizeof(group) - used, "%spgfan%s %s",
+                                     used == 0 ? "" : ", ", how, commands[i]->name);
+        }
+    }
+    if (used > 0) {
+        (void)fan_fail(ret_error, FAN_FATAL, "\"pgfan %s\" is more than one command", words[0]);
+        fan_error_annotate(ret_error, NULL, "say which: %s", group);
+        return;
+    }
+    bool option = words[0][0] == '-';
+    (void)fan_fail(ret_error, FAN_FATAL, "unknown %s \"%s\"", option ? "option" : "command",
+                   words[0]);
+    const char *nearest = command_nearest(words, words_count);
+    if (nearest != NULL) {
+        fan_error_annotate(ret_error, NULL, "did you mean pgfan%s %s?", how, nearest);
+    }
 }
 
 const char *command_nearest(const char *const *words, size_t words_count)

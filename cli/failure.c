@@ -29,6 +29,14 @@ int failure_print(const struct fan_error *error, int exit_status)
     return exit_status;
 }
 
+int failure_print_source(const char *source, const struct fan_error *error, int exit_status)
+{
+    struct fan_error named;
+    (void)fan_fail(&named, FAN_FATAL, "source \"%s\": %s", source, error->text); /* printed below */
+    fan_error_annotate(&named, NULL, "%s", error->hint);
+    return failure_print(&named, exit_status);
+}
+
 int failure_usage(const struct fan_error *error, const char *command_name)
 {
     int status = failure_print(error, EXIT_USAGE);

@@ -12,6 +12,9 @@ enum { EXIT_FAILED = 1 };
 /* Prints `pgfan: <text>` and, on a line of its own, the hint. Returns `exit_status`. */
 int failure_print(const struct fan_error *error, int exit_status);
 
+/* As failure_print(), for what a source's server answered: names the source. */
+int failure_print_source(const char *source, const struct fan_error *error, int exit_status);
+
 /* As failure_print(), for a fault of the command line itself: adds where the help stands. */
 int failure_usage(const struct fan_error *error, const char *command_name);
 

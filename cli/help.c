@@ -122,11 +122,7 @@ static int run_help(const struct command *self, const struct arguments *argument
         return EXIT_FINE;
     }
     struct fan_error error = {0};
-    (void)fan_fail(&error, FAN_FATAL, "unknown command \"%s\"", arguments->positional[0]);
-    const char *nearest = command_nearest(arguments->positional, arguments->positional_count);
-    if (nearest != NULL) {
-        fan_error_annotate(&error, NULL, "did you mean pgfan help %s?", nearest);
-    }
+    command_unknown(arguments->positional, arguments->positional_count, " help", &error);
     return failure_usage(&error, NULL);
 }
 

@@ -42,11 +42,7 @@ static int run_command(const struct command *command, size_t words_count, const 
 static int fail_unknown_command(size_t words_count, const char *const *words)
 {
     struct fan_error error = {0};
-    (void)fan_fail(&error, FAN_FATAL, "unknown command \"%s\"", words[0]); /* printed below */
-    const char *nearest = command_nearest(words, words_count);
-    if (nearest != NULL) {
-        fan_error_annotate(&error, NULL, "did you mean pgfan %s?", nearest);
-    }
+    command_unknown(words, words_count, "", &error);
     return failure_usage(&error, NULL);
 }
 

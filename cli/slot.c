@@ -81,7 +81,7 @@ static int list_source(const struct settings *settings, size_t index, struct tab
         (void)json_array_append_new(list, slot_json(name, &slot)); /* missing without memory */
     }
     primary_release(&primary);
-    return status == FAN_OK ? EXIT_FINE : failure_print(&error, EXIT_SOURCE);
+    return status == FAN_OK ? EXIT_FINE : failure_print_source(name, &error, EXIT_SOURCE);
 }
 
 static int run_list(const struct command *command, const struct arguments *arguments)

@@ -95,7 +95,8 @@ static int expand_source(const struct settings *settings, size_t index, json_t *
                       object);
     }
     if (status != FAN_OK && errors == 0) {
-        (void)failure_print(&error, EXIT_SOURCE); /* returned below */
+        (void)failure_print_source(settings_source_at(settings, index)->name, &error,
+                                   EXIT_SOURCE); /* returned below */
     }
     bytes_release(&tables);
     primary_release(&primary);

@@ -152,6 +152,23 @@ START_TEST(cli_command_longest_name_is_found)
 }
 END_TEST
 
+START_TEST(cli_half_a_name_lists_the_commands_of_it)
+{
+    static const char *const slot[] = {"slot", "--help"};
+    static const char *const option[] = {"-x"};
+    static const char *const near[] = {"staus"};
+    struct fan_error error = {0};
+    command_unknown(slot, 2, " help", &error);
+    ck_assert_str_eq(error.text, "\"pgfan slot\" is more than one command");
+    ck_assert_str_eq(error.hint, "say which: pgfan help slot list, pgfan help slot drop");
+    command_unknown(option, 1, "", &error);
+    ck_assert_str_eq(error.text, "unknown option \"-x\"");
+    command_unknown(near, 1, "", &error);
+    ck_assert_str_eq(error.text, "unknown command \"staus\"");
+    ck_assert_str_eq(error.hint, "did you mean pgfan status?");
+}
+END_TEST
+
 START_TEST(cli_command_nearest_name_is_offered)
 {
     static const char *const words[][2] = {
@@ -199,6 +216,7 @@ int main(void)
     tcase_add_test(tests, cli_arguments_help_needs_no_arguments);
     tcase_add_test(tests, cli_arguments_faulty_lines_are_refused_by_name);
     tcase_add_test(tests, cli_command_longest_name_is_found);
+    tcase_add_test(tests, cli_half_a_name_lists_the_commands_of_it);
     tcase_add_test(tests, cli_command_nearest_name_is_offered);
     tcase_add_test(tests, cli_command_tables_are_consistent);
     suite_add_tcase(suite, tests);
