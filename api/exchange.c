@@ -6,6 +6,7 @@
 
 #include "api/route.h"
 #include "base/bytes.h"
+#include "conf/nearest.h"
 
 enum { ORIGIN_MAX = 128 };
 
@@ -175,6 +176,27 @@ static enum MHD_Result take_query(void *argument, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
+static bool check_parameter(struct exchange *exchange, const char *key)
+{
+    struct nearest nearest;
+    nearest_init(&nearest, key);
+    for (const char *const *known = exchange->route->query; known != NULL && *known != NULL;
+         known++) {
+        if (strcmp(*known, key) == 0) {
+            return true;
+        }
+        nearest_offer(&nearest, *known);
+    }
+    char hint[64] = "this path takes no query";
+    if (exchange->route->query != NULL) {
+        (void)snprintf(hint, sizeof(hint), "did you mean %.40s?",
+                       nearest.best != NULL ? nearest.best : exchange->route->query[0]);
+    }
+    answer_refusal(&exchange->answer, 400, "UNKNOWN_PARAMETER", hint,
+                   "unknown query parameter \"%.64s\"", key);
+    return false;
+}
+
 static bool check_query(struct exchange *exchange)
 {
     (void)MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, take_query,
@@ -185,14 +207,21 @@ static bool check_query(struct exchange *exchange)
                        "query has a faulty %% sequence or over %d parameters", REQUEST_QUERY_MAX);
         return false;
     }
-    const char *known = exchange->route->query;
     for (size_t i = 0; i < exchange->request.query_count; i++) {
-        if (known == NULL || strcmp(exchange->query[i].key, known) != 0) {
-            answer_refusal(&exchange->answer, 400, "UNKNOWN_PARAMETER",
-                           known == NULL ? "this path takes no query" : known,
-                           "unknown query parameter \"%.64s\"", exchange->query[i].key);
+        if (!check_parameter(exchange, exchange->query[i].key)) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool check_socket(struct exchange *exchange)
+{
+    if (exchange->route->socket_only && exchange->peer.tcp_port != 0) {
+        answer_refusal(&exchange->answer, 403, "SOCKET_ONLY",
+                       "use the control socket, as pgfan's own commands do",
+                       "row values are not served over TCP");
+        return false;
     }
     return true;
 }
@@ -217,7 +246,7 @@ static bool check(struct exchange *exchange, const char *url, const char *method
     if (exchange->route == NULL) {
         return false;
     }
-    if (!check_query(exchange)) {
+    if (!check_socket(exchange) || !check_query(exchange)) {
         exchange->route = NULL;
         return false;
     }

@@ -16,8 +16,14 @@ void handle_status(const struct request *request, struct answer *answer);
 void handle_version(const struct request *request, struct answer *answer);
 void handle_pipelines(const struct request *request, struct answer *answer);
 void handle_pipeline(const struct request *request, struct answer *answer);
+void handle_checkpoints(const struct request *request, struct answer *answer);
 /* `argument` is the enum pipeline_verb. */
 void handle_pipeline_verb(const struct request *request, struct answer *answer);
+void handle_letters(const struct request *request, struct answer *answer);
+void handle_letters_count(const struct request *request, struct answer *answer);
+void handle_letter(const struct request *request, struct answer *answer);
+void handle_letters_replay(const struct request *request, struct answer *answer);
+void handle_letters_purge(const struct request *request, struct answer *answer);
 void handle_log_level(const struct request *request, struct answer *answer);
 
 #endif

@@ -90,7 +90,11 @@ void handle_pipelines(const struct request *request, struct answer *answer)
     answer_json(answer, 200, object);
 }
 
-static void answer_pipeline(const struct request *request, const char *name, struct answer *answer)
+typedef json_t *pipeline_view(const struct api_setup *setup, const struct engine_status *status,
+                              const struct pipeline_status *pipeline);
+
+static void answer_pipeline(const struct request *request, const char *name, pipeline_view *view,
+                            struct answer *answer)
 {
     struct engine_status status = {0};
     struct fan_error error = {0};
@@ -101,7 +105,7 @@ static void answer_pipeline(const struct request *request, const char *name, str
     json_t *object = NULL;
     for (size_t i = 0; i < status.pipelines_count && object == NULL; i++) {
         if (strcmp(status.pipelines[i].name, name) == 0) {
-            object = status_json_pipeline(request->setup, &status, &status.pipelines[i]);
+            object = view(request->setup, &status, &status.pipelines[i]);
         }
     }
     engine_status_release(&status);
@@ -112,7 +116,15 @@ void handle_pipeline(const struct request *request, struct answer *answer)
 {
     const struct settings_pipeline *pipeline = find(request, answer);
     if (pipeline != NULL) {
-        answer_pipeline(request, pipeline->name, answer);
+        answer_pipeline(request, pipeline->name, status_json_pipeline, answer);
+    }
+}
+
+void handle_checkpoints(const struct request *request, struct answer *answer)
+{
+    const struct settings_pipeline *pipeline = find(request, answer);
+    if (pipeline != NULL) {
+        answer_pipeline(request, pipeline->name, status_json_checkpoints, answer);
     }
 }
 
@@ -140,5 +152,5 @@ void handle_pipeline_verb(const struct request *request, struct answer *answer)
         answer_error(answer, status_of_code(error.code), &error);
         return;
     }
-    answer_pipeline(request, pipeline->name, answer);
+    answer_pipeline(request, pipeline->name, status_json_pipeline, answer);
 }

@@ -15,6 +15,13 @@
         .method = ROUTE_POST, .path = (route_path), .handler = (function), __VA_ARGS__             \
     }
 
+static const char *const label_query[] = {"label", NULL};
+static const char *const list_query[] = {"pipeline", "target", "table", "key",     "since", "error",
+                                         "cause",    "after",  "limit", "payload", NULL};
+static const char *const count_query[] = {"pipeline", "target", "table", "key", "since",
+                                          "error",    "cause",  "after", NULL};
+static const char *const full_query[] = {"full", NULL};
+
 const struct route routes[] = {
     GET("/healthz", handle_health,
         .help = "200 unless a source has failed for good or every pipeline of one source has "
@@ -28,10 +35,13 @@ const struct route routes[] = {
     GET("/metrics", handle_metrics, .help = "counters and gauges in Prometheus' text format"),
     GET("/status", handle_status, .help = "everything: sources, pipelines, store, versions"),
     GET("/version", handle_version, .help = "versions of the program and its libraries"),
-    GET("/pipelines", handle_pipelines, .query = "label",
+    GET("/pipelines", handle_pipelines, .query = label_query,
         .help =
             "all pipelines; `?label=key:value` or `?label=key` selects, several must all match"),
     GET("/pipelines/{name}", handle_pipeline, .help = "one pipeline, by name or by id"),
+    GET("/pipelines/{name}/checkpoints", handle_checkpoints,
+        .help = "of each target: what is durable there, what is settled, and for how long that has "
+                "not moved"),
     POST("/pipelines/{name}/pause", handle_pipeline_verb, .argument = PIPELINE_PAUSE, .slow = true,
          .help = "nothing more is delivered after the answer; what is queued is kept"),
     POST("/pipelines/{name}/resume", handle_pipeline_verb, .argument = PIPELINE_RESUME,
@@ -40,6 +50,20 @@ const struct route routes[] = {
          .help = "what is in flight is flushed, the checkpoint saved, nothing kept in memory"),
     POST("/pipelines/{name}/start", handle_pipeline_verb, .argument = PIPELINE_START, .slow = true,
          .help = "starts again after a stop or an error, from the checkpoint"),
+    POST("/pipelines/{name}/restart", handle_pipeline_verb, .argument = PIPELINE_RESTART,
+         .slow = true,
+         .help = "a stop and a start; targets that wait for an operator are tried at once"),
+    GET("/dead-letters", handle_letters, .slow = true, .query = list_query, .socket_only = true,
+        .help = "dead letters in the order of adding; see below for what selects them"),
+    GET("/dead-letters/count", handle_letters_count, .slow = true, .query = count_query,
+        .help = "how many there are, by cause, their bytes and the oldest"),
+    GET("/dead-letters/{name}", handle_letter, .slow = true, .query = full_query,
+        .socket_only = true,
+        .help = "one, by number, with its payload up to 64 KiB; whole with `?full=true`"),
+    POST("/dead-letters/replay", handle_letters_replay, .slow = true,
+         .help = "delivers them again; body as below, with `dry_run`"),
+    POST("/dead-letters/purge", handle_letters_purge, .slow = true,
+         .help = "gives them up and leaves gap rows; body as below, with `confirm`"),
     POST("/log-level", handle_log_level, .help = "body `{\"level\":\"error|warn|info|debug\"}`"),
 };
 const size_t routes_count = CONF_COUNT(routes);

@@ -12,10 +12,11 @@ struct route {
     enum route_method method;
     const char *path; /* a segment "{name}" stands for any one segment */
     request_handler *handler;
-    int argument;      /* for handlers that serve several routes */
-    bool slow;         /* the handler waits: it runs on the thread of verbs.h */
-    const char *query; /* the only query parameter that is known, or NULL */
-    const char *help;  /* for docs/api.md */
+    bool slow;                /* the handler waits: it runs on the thread of verbs.h */
+    int argument;             /* for handlers that serve several routes */
+    const char *const *query; /* the query parameters that are known; ends with NULL; may be NULL */
+    bool socket_only;         /* shows row values: not over TCP, where nobody asks who reads */
+    const char *help;         /* for docs/api.md */
 };
 
 extern const struct route routes[];

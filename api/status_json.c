@@ -42,10 +42,11 @@ static json_t *metadata_json(const struct settings_pipeline *pipeline)
     return metadata;
 }
 
-static void put_position(json_t *object, const struct fan_position *position)
+static void put_position(json_t *object, const char *lsn_key, const char *seq_key,
+                         const struct fan_position *position)
 {
-    json_put_lsn(object, "settled_lsn", position->commit_lsn);
-    json_put(object, "settled_seq",
+    json_put_lsn(object, lsn_key, position->commit_lsn);
+    json_put(object, seq_key,
              position->commit_lsn.value == 0 ? json_null() : json_integer(position->seq));
 }
 
@@ -54,8 +55,19 @@ static json_t *target_json(const struct engine_status *status, const struct targ
     json_t *object = json_object();
     json_put_text(object, "name", target->name);
     json_put_text(object, "type", target->type);
+    json_put_bool(object, "required", target->required);
     json_put_text(object, "durability", target->durability);
-    put_position(object, &target->settled);
+    put_position(object, "checkpoint_lsn", "checkpoint_seq", &target->checkpoint);
+    put_position(object, "settled_lsn", "settled_seq", &target->settled);
+    json_put_text(object, "diverted_to", target->divert);
+    json_put_text(object, "circuit",
+                  target->fatal          ? "needs_operator"
+                  : target->circuit_open ? "open"
+                                         : "closed");
+    json_put_count(object, "backlog", target->backlog);
+    json_put_count(object, "dead_lettered", target->letters);
+    json_put_count(object, "parked_keys", target->parked_keys);
+    json_put_count(object, "gap", target->gap);
     json_put_text(object, "detail", target->detail);
     json_put_time(object, "settled_at", target->settled_wall_us);
     json_put_count(object, "delivered", target->delivered);
@@ -87,6 +99,8 @@ static json_t *counters_json(const struct pipeline_status *pipeline)
     json_t *counters = json_object();
     json_put_count(counters, "read", pipeline->read);
     json_put_count(counters, "delivered", pipeline->delivered);
+    json_put_count(counters, "dead_lettered", pipeline->dead_lettered);
+    json_put_count(counters, "spilled", pipeline->spilled);
     json_put_count(counters, "gap", pipeline->gap);
     json_put_count(counters, "filtered", pipeline->filtered);
     json_put_count(counters, "pending", pipeline->pending);
@@ -169,6 +183,32 @@ static void put_source_counters(json_t *object, const struct source_entry *entry
     json_put_count(object, "bytes", source->bytes);
     json_put_count(object, "status_updates", source->status_updates);
     json_put_known(object, "persist_failures", entry->persist_failures);
+}
+
+json_t *status_json_checkpoints(const struct api_setup *setup, const struct engine_status *status,
+                                const struct pipeline_status *pipeline)
+{
+    (void)setup;  /* the shape of a view of one pipeline */
+    (void)status; /* the same */
+    json_t *list = json_array();
+    int64_t now_us = clock_wall_us();
+    for (size_t i = 0; i < pipeline->targets_count; i++) {
+        const struct target_status *target = &pipeline->targets[i];
+        json_t *object = json_object();
+        json_put_text(object, "target", target->name);
+        put_position(object, "checkpoint_lsn", "checkpoint_seq", &target->checkpoint);
+        put_position(object, "settled_lsn", "settled_seq", &target->settled);
+        json_put_text(object, "diverted_to", target->divert);
+        json_put_time(object, "settled_at", target->settled_wall_us);
+        int64_t age_us = now_us - target->settled_wall_us;
+        json_put(object, "age_seconds",
+                 target->settled_wall_us == 0 ? json_null() : json_real((double)age_us / 1e6));
+        json_push(list, object);
+    }
+    json_t *answer = json_object();
+    json_put_text(answer, "pipeline", pipeline->name);
+    json_put(answer, "checkpoints", list);
+    return answer;
 }
 
 json_t *status_json_source(const struct engine_status *status, const struct source_entry *entry)

@@ -16,6 +16,10 @@
 json_t *status_json_pipeline(const struct api_setup *setup, const struct engine_status *status,
                              const struct pipeline_status *pipeline);
 
+/* {"pipeline":…,"checkpoints":[…]}: of each target, in the order of the conf. */
+json_t *status_json_checkpoints(const struct api_setup *setup, const struct engine_status *status,
+                                const struct pipeline_status *pipeline);
+
 json_t *status_json_source(const struct engine_status *status, const struct source_entry *entry);
 
 json_t *status_json_all(const struct api_setup *setup, const struct engine_status *status);

@@ -102,6 +102,12 @@ void ring_release(struct ring *ring);
  */
 bool ring_has_room(struct ring *ring, size_t size);
 
+/* Whether the reader waits for room; any thread. */
+static inline bool ring_reader_waits(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->reader_waits, memory_order_relaxed);
+}
+
 /*
  * Whether a change of `size` bytes may be pushed now under the ring's policy; false means that the
  * reader has to wait. Under block as ring_has_room(). Under drop_oldest false while dropping would

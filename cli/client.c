@@ -11,7 +11,7 @@
 #include "cli/failure.h"
 #include "engine/engine.h"
 
-enum { ANSWER_MAX = 256 * 1024 * 1024, URL_MAX = 4096 };
+enum { ANSWER_MAX = 256 * 1024 * 1024, URL_MAX = 30000 };
 
 bool client_append_segment(char *path, size_t path_size, const char *text)
 {
@@ -64,22 +64,25 @@ static size_t take_answer(char *data, size_t size, size_t count, void *argument)
     return bytes_ok(answer) ? size * count : 0;
 }
 
+static int fail_absent(const char *socket_path)
+{
+    struct fan_error error = {0};
+    (void)fan_fail(&error, FAN_RETRY, "no engine answers on \"%s\"", socket_path);
+    fan_error_annotate(&error, "NO_ENGINE",
+                       "start it with pgfan run, or name its data directory with --data-dir");
+    return failure_print(&error, EXIT_FAILED);
+}
+
 static int fail_transfer(CURLcode code, const char *socket_path)
 {
     struct fan_error error = {0};
-    if (code == CURLE_COULDNT_CONNECT) {
-        (void)fan_fail(&error, FAN_RETRY, "no engine answers on \"%s\"", socket_path);
-        fan_error_annotate(&error, "NO_ENGINE",
-                           "start it with pgfan run, or name its data directory with --data-dir");
-    } else {
-        (void)fan_fail(&error, FAN_RETRY, "the request to the engine on \"%s\" failed: %s",
-                       socket_path, curl_easy_strerror(code));
-    }
+    (void)fan_fail(&error, FAN_RETRY, "the request to the engine on \"%s\" failed: %s", socket_path,
+                   curl_easy_strerror(code)); /* printed below */
     return failure_print(&error, EXIT_FAILED);
 }
 
 /* The engine's own words are shown as they are. */
-static int fail_answer(long status, const json_t *answer)
+int client_refused(long status, const json_t *answer)
 {
     struct fan_error error = {0};
     const char *message = json_string_value(json_object_get(answer, "message"));
@@ -131,6 +134,38 @@ static CURLcode transfer(CURL *curl, const char *socket_path, const char *path, 
     return code;
 }
 
+static int ask(const char *socket_path, const char *method, const char *path, const json_t *body,
+               long *ret_status, json_t **ret_value)
+{
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    struct bytes answer;
+    bytes_init(&answer, ANSWER_MAX);
+    CURL *curl = curl_easy_init();
+    CURLcode code = curl == NULL || (body != NULL && text == NULL)
+                        ? CURLE_OUT_OF_MEMORY
+                        : transfer(curl, socket_path, path, method, text, &answer, ret_status);
+    curl_easy_cleanup(curl);
+    free(text);
+    json_error_t fault;
+    *ret_value = code != CURLE_OK || answer.size == 0
+                     ? NULL
+                     : json_loadb((const char *)answer.data, answer.size, 0, &fault);
+    bytes_release(&answer);
+    if (code == CURLE_COULDNT_CONNECT) {
+        return CLIENT_NO_ENGINE;
+    }
+    return code == CURLE_OK ? EXIT_FINE : fail_transfer(code, socket_path);
+}
+
+int client_ask(const struct arguments *arguments, const char *method, const char *path,
+               const json_t *body, long *ret_status, json_t **ret_value)
+{
+    char socket_path[API_SOCKET_PATH_SIZE];
+    int found = find_socket(arguments, socket_path);
+    *ret_status = 0;
+    return found != EXIT_FINE ? found : ask(socket_path, method, path, body, ret_status, ret_value);
+}
+
 int client_request(const struct arguments *arguments, const char *method, const char *path,
                    const json_t *body, long accepted, json_t **ret_value)
 {
@@ -139,26 +174,14 @@ int client_request(const struct arguments *arguments, const char *method, const 
     if (found != EXIT_FINE) {
         return found;
     }
-    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
-    struct bytes answer;
-    bytes_init(&answer, ANSWER_MAX);
     long status = 0;
-    CURL *curl = curl_easy_init();
-    CURLcode code = curl == NULL || (body != NULL && text == NULL)
-                        ? CURLE_OUT_OF_MEMORY
-                        : transfer(curl, socket_path, path, method, text, &answer, &status);
-    curl_easy_cleanup(curl);
-    free(text);
-    json_error_t fault;
-    json_t *value = code != CURLE_OK || answer.size == 0
-                        ? NULL
-                        : json_loadb((const char *)answer.data, answer.size, 0, &fault);
-    bytes_release(&answer);
-    if (code != CURLE_OK) {
-        return fail_transfer(code, socket_path);
+    json_t *value = NULL;
+    int asked = ask(socket_path, method, path, body, &status, &value);
+    if (asked != EXIT_FINE) {
+        return asked == CLIENT_NO_ENGINE ? fail_absent(socket_path) : asked;
     }
     if (value == NULL || (status != 200 && status != accepted)) {
-        int failed = fail_answer(status, value);
+        int failed = client_refused(status, value);
         json_decref(value);
         return failed;
     }

@@ -23,6 +23,16 @@ enum { CLIENT_TIMEOUT_S = 60 };
 int client_request(const struct arguments *arguments, const char *method, const char *path,
                    const json_t *body, long accepted, json_t **ret_value);
 
+/* What client_ask() returns, without a word, when nobody listens on the socket. */
+enum { CLIENT_NO_ENGINE = -1 };
+
+/* The same, but an answer of any status is a success: `ret_status` is that of HTTP. */
+int client_ask(const struct arguments *arguments, const char *method, const char *path,
+               const json_t *body, long *ret_status, json_t **ret_value);
+
+/* Prints what the engine refused; returns EXIT_FAILED. */
+int client_refused(long status, const json_t *answer);
+
 /* Appends `text` to a path, percent-encoded; false when it does not fit. */
 bool client_append_segment(char *path, size_t path_size, const char *text);
 

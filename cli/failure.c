@@ -7,7 +7,8 @@
 
 const struct exit_meaning exit_meanings[] = {
     {EXIT_FINE, "success"},
-    {EXIT_FAILED, "the request failed: no engine answers, or it refused"},
+    {EXIT_FAILED, "the request failed: no engine answers, it refused, or not every dead letter "
+                  "could be replayed"},
     {EXIT_USAGE, "usage: the command line is wrong"},
     {EXIT_SOURCE, "permanent source error: the primary cannot serve"},
     {EXIT_INTERNAL, "internal error, or not everything could be delivered in time at the stop"},

@@ -262,9 +262,8 @@ static const struct command_option options[] = {
              "was confirmed on it before is taken as delivered"},
     {.name = "forget",
      .argument = "NAME",
-     .help =
-         "give up the backlog of a pipeline, or of a target as PIPELINE/TARGET, that was removed "
-         "from the conf; may be repeated"},
+     .help = "give up the backlog and dead letters of a pipeline that was removed from the conf, "
+             "or of a target as PIPELINE/TARGET; may be repeated"},
     {.name = "log-level",
      .argument = "LEVEL",
      .help = "error, warn, info or debug; default: log.level of the conf"},

@@ -16,11 +16,11 @@ static const char *const source_headings[] = {"SOURCE",   "STATE",    "CONFIRMED
                                               "LAG TIME", "RETAINED", "CHANGES",   "RECONNECTS"};
 static const bool source_right[] = {false, false, false, true, true, true, true, true};
 
-static const char *const pipeline_headings[] = {"PIPELINE",  "STATE",    "BUFFER",   "READ",
-                                                "DELIVERED", "GAP",      "FILTERED", "PENDING",
-                                                "LAG BYTES", "LAG TIME", "RETRIES"};
-static const bool pipeline_right[] = {false, false, true, true, true, true,
-                                      true,  true,  true, true, true};
+static const char *const pipeline_headings[] = {
+    "PIPELINE", "STATE",    "BUFFER",  "READ",      "DELIVERED", "DEAD",   "SPILLED",
+    "GAP",      "FILTERED", "PENDING", "LAG BYTES", "LAG TIME",  "RETRIES"};
+static const bool pipeline_right[] = {false, false, true, true, true, true, true,
+                                      true,  true,  true, true, true, true};
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -105,6 +105,8 @@ static void add_pipeline(struct table *table, const json_t *pipeline)
     table_add(table, depth);
     table_add_number(table, number_of(counters, "read"));
     table_add_number(table, number_of(counters, "delivered"));
+    table_add_number(table, number_of(counters, "dead_lettered"));
+    table_add_number(table, number_of(counters, "spilled"));
     table_add_number(table, number_of(counters, "gap"));
     table_add_number(table, number_of(counters, "filtered"));
     table_add_number(table, number_of(counters, "pending"));
@@ -246,9 +248,9 @@ const struct command command_status = {
     .summary = "show what a running engine does",
     .arguments = "",
     .help = "Per source: state, confirmed position, lag in bytes and seconds, WAL that the slot "
-            "holds. Per pipeline: state, buffer, and the sum read = delivered + gap + filtered + "
-            "pending. Below the tables stands why something is not streaming. With --json it is "
-            "what GET /status answers (see api.md).",
+            "holds. Per pipeline: state, buffer, and the sum read = delivered + dead_lettered + "
+            "spilled + gap + filtered + pending. Below the tables stands why something is not "
+            "streaming. With --json it is what GET /status answers (see api.md).",
     .options = options,
     .options_count = CONF_COUNT(options),
     .run = run_status,

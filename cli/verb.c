@@ -72,3 +72,8 @@ const struct command command_start =
     VERB("start", "start a stopped or failed pipeline from its checkpoint",
          "Also the way out of the state ERROR, when its cause is mended. NAME is the pipeline's "
          "name or id.");
+
+const struct command command_restart =
+    VERB("restart", "restart a pipeline, and try its failed targets at once",
+         "A stop and a start in one. Also the way back for a target that said it cannot work, once "
+         "that is mended: what it missed is delivered first. NAME is the pipeline's name or id.");

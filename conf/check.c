@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/check_delivery.h"
 #include "conf/nearest.h"
 #include "conf/value.h"
 
@@ -269,6 +270,7 @@ static void check_pipeline(const struct conf_decoder *decoder, const struct sett
     }
     check_patterns(decoder, node, pipeline);
     check_targets(decoder, node, pipeline);
+    conf_check_delivery(decoder, node, pipeline);
 }
 
 /* A target's address as its plug-in words it. */

@@ -142,10 +142,22 @@ static enum fan_status expand_reference(const struct expand_environment *environ
     return FAN_FATAL;
 }
 
+/* Whether `name` is a part of an event, for a template. */
+static bool is_event_part(const char *name)
+{
+    static const char *const names[] = {"schema", "table", "source", "op"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, "key.", 4) == 0 || strncmp(name, "after.", 6) == 0;
+}
+
 /* Expands the reference at `at`, which starts with ${, and returns its end in `ret_end`. */
 static enum fan_status expand_at(const struct expand_environment *environment, const char *at,
-                                 size_t size, struct bytes *ret_text, size_t *ret_size,
-                                 struct fan_error *reterr)
+                                 size_t size, bool templated, struct bytes *ret_text,
+                                 size_t *ret_size, struct fan_error *reterr)
 {
     const char *close = memchr(at, '}', size);
     if (close == NULL) {
@@ -161,11 +173,23 @@ static enum fan_status expand_at(const struct expand_environment *environment, c
     memcpy(name, at + 2, name_size);
     name[name_size] = '\0';
     *ret_size = name_size + 3;
-    return expand_reference(environment, name, ret_text, reterr);
+    if (!templated || strchr(name, ':') != NULL) {
+        return expand_reference(environment, name, ret_text, reterr);
+    }
+    if (is_event_part(name)) {
+        bytes_append(ret_text, at, name_size + 3);
+        return FAN_OK;
+    }
+    (void)fan_fail(reterr, FAN_FATAL, "cannot expand ${%.100s}: unknown reference", name);
+    fan_error_annotate(reterr, NULL,
+                       "parts of an event are ${schema}, ${table}, ${source}, ${op}, ${key.COLUMN} "
+                       "and ${after.COLUMN}; an environment variable is ${env:%.100s}",
+                       name);
+    return FAN_FATAL;
 }
 
 static enum fan_status expand_all(const struct expand_environment *environment, const char *text,
-                                  size_t size, struct expansion *expansion,
+                                  size_t size, bool templated, struct expansion *expansion,
                                   struct fan_error *reterr)
 {
     for (size_t at = 0; at < size;) {
@@ -174,8 +198,8 @@ static enum fan_status expand_all(const struct expand_environment *environment, 
             at += 3;
         } else if (size - at >= 2 && memcmp(text + at, "${", 2) == 0) {
             size_t used = 0;
-            enum fan_status status =
-                expand_at(environment, text + at, size - at, &expansion->text, &used, reterr);
+            enum fan_status status = expand_at(environment, text + at, size - at, templated,
+                                               &expansion->text, &used, reterr);
             if (status != FAN_OK) {
                 return status;
             }
@@ -194,7 +218,7 @@ static enum fan_status expand_all(const struct expand_environment *environment, 
 }
 
 enum fan_status expansion_make(const struct expand_environment *environment, const char *text,
-                               size_t size, struct expansion *ret_expansion,
+                               size_t size, bool templated, struct expansion *ret_expansion,
                                struct fan_error *reterr)
 {
     struct expansion expansion = {0};
@@ -203,7 +227,7 @@ enum fan_status expansion_make(const struct expand_environment *environment, con
                                  ? FAN_OK /* whole at once: growing would leave copies behind */
                                  : fan_fail(reterr, FAN_FATAL, "out of memory");
     if (status == FAN_OK) {
-        status = expand_all(environment, text, size, &expansion, reterr);
+        status = expand_all(environment, text, size, templated, &expansion, reterr);
     }
     if (status != FAN_OK) {
         expansion_release(&expansion);

@@ -6,6 +6,7 @@
  *            nobody else can read (mode 0600 at most), its last newline removed
  *     cred   the file of that name in $CREDENTIALS_DIRECTORY, as systemd's LoadCredential makes it
  *
+ * In a templated value the names of an event's parts stay as they are, see option.h.
  * `$${` stands for a literal `${`. Results are not expanded again. Errors name the reference, never
  * what it holds.
  *
@@ -38,7 +39,7 @@ struct expansion {
 /* `ret_expansion` needs no init and is released by the caller only after FAN_OK. FAN_FATAL with
  * text and hint otherwise; a value without `${` is copied. */
 enum fan_status expansion_make(const struct expand_environment *environment, const char *text,
-                               size_t size, struct expansion *ret_expansion,
+                               size_t size, bool templated, struct expansion *ret_expansion,
                                struct fan_error *reterr) FAN_MUST_CHECK;
 const char *expansion_text(struct expansion *expansion);
 void expansion_release(struct expansion *expansion);

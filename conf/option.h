@@ -63,8 +63,12 @@ struct conf_option {
     int64_t maximum; /* 0: no bound */
     const struct conf_choice *choices; /* of CONF_CHOICE; ends with a NULL name */
     const struct conf_table *table;    /* of sections */
-    const char *help;                  /* one or two sentences for the reference */
-    const char *example;               /* as written in the file; may be NULL */
+    /* ${schema}, ${table}, ${source}, ${op}, ${key.COLUMN} and ${after.COLUMN} stay in the text, for
+     * the plug-in to fill in for each event. */
+    bool templated;
+    bool masked;         /* of CONF_TEXT_MAP: its values are never shown */
+    const char *help;    /* one or two sentences for the reference */
+    const char *example; /* as written in the file; may be NULL */
 };
 
 /* Beside the fields: a check over a decoded section, for what one key or several must be together.

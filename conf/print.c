@@ -45,13 +45,13 @@ static bool is_plain(const char *text)
     return length > 0 && text[length] == '\0' && strchr("-.+", text[0]) == NULL;
 }
 
-/* A text that reads back as itself: `${` would be expanded. */
-static void print_text(struct printer *printer, const char *text)
+/* A text that reads back as itself: `${` would be expanded, but for the names of a template. */
+static void print_template(struct printer *printer, const char *text, bool templated)
 {
     struct bytes escaped;
     bytes_init(&escaped, printer->out->size_max);
     for (const char *at = text; *at != '\0'; at++) {
-        if (at[0] == '$' && at[1] == '{') {
+        if (at[0] == '$' && at[1] == '{' && !templated) {
             bytes_append_char(&escaped, '$');
         }
         bytes_append_char(&escaped, *at);
@@ -63,6 +63,11 @@ static void print_text(struct printer *printer, const char *text)
     }
     printer->out->failed = printer->out->failed || escaped.failed;
     bytes_release(&escaped);
+}
+
+static void print_text(struct printer *printer, const char *text)
+{
+    print_template(printer, text, false);
 }
 
 static void print_key(struct printer *printer, const char *key)
@@ -153,7 +158,7 @@ static void print_scalar(struct printer *printer, const struct conf_option *opti
         print_secret(printer, option, field);
         break;
     default:
-        print_text(printer, *(char *const *)field);
+        print_template(printer, *(char *const *)field, option->templated);
         break;
     }
 }
@@ -168,14 +173,14 @@ static void print_text_list(struct printer *printer, const struct conf_text_list
     bytes_append_char(printer->out, ']');
 }
 
-static void print_text_map(struct printer *printer, const struct conf_text_map *map)
+static void print_text_map(struct printer *printer, const struct conf_text_map *map, bool masked)
 {
     bytes_append_char(printer->out, '{');
     for (size_t i = 0; i < map->count; i++) {
         bytes_append_text(printer->out, i > 0 ? ", " : "");
         bytes_append_json_string(printer->out, map->pairs[i].key, strlen(map->pairs[i].key));
         BYTES_APPEND_LITERAL(printer->out, ": ");
-        print_text(printer, map->pairs[i].value);
+        print_text(printer, masked ? SECRET_MASK : map->pairs[i].value);
     }
     bytes_append_char(printer->out, '}');
 }
@@ -279,7 +284,7 @@ static void print_option(struct printer *printer, const struct conf_option *opti
         break;
     case CONF_TEXT_MAP:
         bytes_append_text(printer->out, space);
-        print_text_map(printer, field);
+        print_text_map(printer, field, option->masked);
         bytes_append_text(printer->out, end);
         break;
     default:

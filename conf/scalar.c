@@ -63,7 +63,7 @@ static bool open_scalar(const struct conf_decoder *decoder, struct conf_node *no
               node->kind == CONF_NODE_MAP ? "section" : "list");
         return false;
     }
-    node->disclosed = option->type != CONF_SECRET;
+    node->disclosed = option->type != CONF_SECRET && !option->masked;
     /* `special_values: null` is a word there, and nobody would put it in quotes. */
     bool word = option->type == CONF_CHOICE && strcmp(node->text, "null") == 0;
     if (conf_node_is_null(node) && !word) {
@@ -75,8 +75,8 @@ static bool open_scalar(const struct conf_decoder *decoder, struct conf_node *no
         return true;
     }
     struct fan_error error = {0};
-    if (expansion_make(&decoder->environment, node->text, node->text_size, &ret_scalar->expansion,
-                       &error) != FAN_OK) {
+    if (expansion_make(&decoder->environment, node->text, node->text_size, option->templated,
+                       &ret_scalar->expansion, &error) != FAN_OK) {
         fault(decoder, ret_scalar, error.hint[0] != '\0' ? error.hint : NULL, "\"%s\": %s",
               option->key, error.text);
         return false;

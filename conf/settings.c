@@ -80,6 +80,22 @@ void conf_section_release(const struct conf_table *table, void *section)
     memset(section, 0, table->size);
 }
 
+bool guard_step_parse(const char *name, enum guard_step *ret_step)
+{
+    static const char *const names[] = {[GUARD_WARN] = "warn",
+                                        [GUARD_SPILL] = "spill",
+                                        [GUARD_DETACH] = "detach",
+                                        [GUARD_STOP] = "stop",
+                                        [GUARD_DROP_SLOT] = "drop_slot"};
+    for (size_t step = 0; step < CONF_COUNT(names); step++) {
+        if (strcmp(names[step], name) == 0) {
+            *ret_step = (enum guard_step)step;
+            return true;
+        }
+    }
+    return false;
+}
+
 void settings_release(struct settings *settings)
 {
     if (settings != NULL) {

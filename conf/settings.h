@@ -18,7 +18,13 @@
 #include "base/log.h"
 #include "conf/option.h"
 
-enum buffer_policy { BUFFER_BLOCK, BUFFER_DROP_OLDEST, BUFFER_ERROR };
+enum buffer_policy { BUFFER_BLOCK, BUFFER_DROP_OLDEST, BUFFER_ERROR, BUFFER_SPILL };
+
+/* What happens when the attempts of a target are spent. */
+enum error_policy { ERRORS_ISOLATE, ERRORS_STOP_SOURCE, ERRORS_STOP_ALL };
+
+/* Which targets of a pipeline a change waits for. */
+enum commit_mode { COMMIT_REQUIRED, COMMIT_ALL, COMMIT_QUORUM };
 
 struct settings_batch {
     int64_t max_events;
@@ -31,12 +37,23 @@ struct settings_batch {
 struct settings_buffer {
     int64_t max_events;
     uint64_t max_bytes;
-    int policy; /* enum buffer_policy */
+    int policy;         /* enum buffer_policy */
+    uint64_t spill_max; /* bytes on disk, a target; 0: nothing is spilled */
+};
+
+struct settings_commit {
+    int mode; /* enum commit_mode */
+    int64_t quorum;
 };
 
 struct settings_errors {
+    int64_t max_attempts; /* the first one included; 0: no end */
     int64_t backoff_us;
     int64_t backoff_max_us;
+    int on_persistent_failure; /* enum error_policy */
+    bool dead_letter;
+    bool park_keys;
+    int64_t poison_max; /* convictions in a minute; more convict the target */
 };
 
 struct settings_target {
@@ -45,7 +62,9 @@ struct settings_target {
     char *format;
     int special_values; /* enum special_values of encode/encoder.h */
     int int8;           /* 0 number, 1 string */
-    void *options;      /* owned; the struct of the type's table */
+    bool required;
+    int64_t deadline_us;
+    void *options; /* owned; the struct of the type's table */
     const struct conf_table *options_table;
 };
 
@@ -58,19 +77,38 @@ struct settings_pipeline {
     int snapshot;                   /* only never */
     struct settings_batch batch;
     struct settings_buffer buffer;
+    struct settings_commit commit_policy;
     struct settings_errors error_handling;
     struct conf_section_list targets; /* struct settings_target */
+};
+
+/* What the guard of a slot does, in the order of the conf. */
+enum guard_step { GUARD_WARN, GUARD_SPILL, GUARD_DETACH, GUARD_STOP, GUARD_DROP_SLOT };
+
+struct settings_guard {
+    uint64_t soft; /* bytes of WAL that the slot holds; 0: no limit */
+    uint64_t hard;
+    struct conf_text_list steps; /* names of enum guard_step */
 };
 
 struct settings_source {
     char *name;
     char *type;
+    struct settings_guard slot_guard;
     void *options; /* owned; the struct of the type's table */
     const struct conf_table *options_table;
 };
 
 struct settings_api {
     char *listen; /* 127.0.0.1:7432; NULL: only the unix socket */
+};
+
+struct settings_dead_letters {
+    int64_t max_entries;
+    uint64_t max_bytes;
+    uint64_t max_payload_bytes; /* key `max_payload` */
+    int64_t max_age_us;         /* 0: none */
+    int at_cap;                 /* enum deadletter_at_cap of deadletter/deadletter.h */
 };
 
 struct settings_log {
@@ -82,6 +120,7 @@ struct settings {
     char *data_dir;
     struct settings_api api;
     struct settings_log log;
+    struct settings_dead_letters dead_letters;
     int64_t shutdown_timeout_us;
     struct conf_section_list sources;   /* struct settings_source */
     struct conf_section_list pipelines; /* struct settings_pipeline */
@@ -127,6 +166,9 @@ settings_target_at(const struct settings_pipeline *pipeline, size_t index)
 {
     return (const struct settings_target *)pipeline->targets.items + index;
 }
+
+/* Finds the step of that name. */
+bool guard_step_parse(const char *name, enum guard_step *ret_step);
 
 void settings_release(struct settings *settings);
 

@@ -62,7 +62,146 @@ static const struct conf_table log_table = {
     OPTIONS(log_options),
 };
 
+/* The values are those of enum deadletter_at_cap, which stands above conf. */
+static const struct conf_choice at_caps[] = {
+    {"block", 0}, {"reject", 1}, {"drop_oldest", 2}, {NULL, 0}};
+
+static const char *check_dead_letters(const void *section, const char **ret_key)
+{
+    const struct settings_dead_letters *letters = section;
+    *ret_key = "max_payload";
+    return letters->max_payload_bytes > letters->max_bytes
+               ? "\"max_payload\" is larger than \"max_bytes\", so that such an event would never "
+                 "fit"
+               : NULL;
+}
+
+static const struct conf_option dead_letters_options[] = {
+    {.key = "max_entries",
+     .type = CONF_INTEGER,
+     .offset = offsetof(struct settings_dead_letters, max_entries),
+     .value_default = "1000000",
+     .minimum = 1,
+     .maximum = 1000000000,
+     .help = "Dead letters that the store may hold, over all pipelines.",
+     .example = "1000000"},
+    {.key = "max_bytes",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct settings_dead_letters, max_bytes),
+     .value_default = "1GiB",
+     .minimum = MIB,
+     .maximum = MIB * 1024 * 1024,
+     .help = "Bytes of events that the store may hold as dead letters.",
+     .example = "1GiB"},
+    {.key = "max_payload",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct settings_dead_letters, max_payload_bytes),
+     .value_default = "64MiB",
+     .minimum = 1024,
+     .maximum = 128 * MIB,
+     .help = "A single larger event is not kept: it becomes a gap row at once.",
+     .example = "64MiB"},
+    {.key = "max_age",
+     .type = CONF_DURATION,
+     .offset = offsetof(struct settings_dead_letters, max_age_us),
+     .value_default = "0",
+     .maximum = HOUR_US * 24 * 3650,
+     .help = "Older dead letters become gap rows. 0: they are kept until they are replayed or "
+             "purged.",
+     .example = "720h"},
+    {.key = "at_cap",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_dead_letters, at_cap),
+     .value_default = "block",
+     .choices = at_caps,
+     .help = "What happens when the store is full: `block` adds nothing and holds the slot "
+             "(lossless); `reject` makes a gap row of the new event; `drop_oldest` makes room by "
+             "gap rows of the oldest.",
+     .example = "block"},
+};
+
+static conf_rule *const dead_letters_rules[] = {check_dead_letters, NULL};
+
+static const struct conf_table dead_letters_table = {
+    .name = "dead_letters",
+    .help = "Bounds of the dead-letter store: events that a target did not take.",
+    .size = sizeof(struct settings_dead_letters),
+    OPTIONS(dead_letters_options),
+    .rules = dead_letters_rules,
+};
+
+static const char *check_guard(const void *section, const char **ret_key)
+{
+    const struct settings_guard *guard = section;
+    enum guard_step step;
+    *ret_key = "then";
+    for (size_t i = 0; i < guard->steps.count; i++) {
+        if (!guard_step_parse(guard->steps.items[i], &step)) {
+            return "\"then\" takes the steps warn, spill, detach, stop and drop_slot";
+        }
+        enum guard_step before = GUARD_WARN;
+        if (i > 0 && guard_step_parse(guard->steps.items[i - 1], &before) && before >= step) {
+            return "\"then\" takes each step once, in the order warn, spill, detach, stop, "
+                   "drop_slot";
+        }
+        if (i > 0 && step == GUARD_DROP_SLOT && before == GUARD_STOP) {
+            return "\"then\" cannot drop the slot after `stop`, which ends the looks at it, too; "
+                   "leave one of them away";
+        }
+    }
+    *ret_key = "hard";
+    if (guard->hard != 0 && guard->soft > guard->hard) {
+        return "\"hard\" is below \"soft\"; make it at least as much";
+    }
+    return guard->hard == 0 && guard->steps.count > 1
+               ? "the steps of \"then\" need a \"hard\" limit"
+               : NULL;
+}
+
+static const struct conf_option guard_options[] = {
+    {.key = "soft",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct settings_guard, soft),
+     .value_default = "0",
+     .maximum = 1048576 * MIB,
+     .help = "WAL held by the slot at which a warning is logged and shown; 0: none.",
+     .example = "8GiB"},
+    {.key = "hard",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct settings_guard, hard),
+     .value_default = "0",
+     .maximum = 1048576 * MIB,
+     .help = "WAL held by the slot at which the steps of `then` are taken, one after the other "
+             "until it is below again; 0: none. A slot that the server is about to invalidate "
+             "counts as over it.",
+     .example = "20GiB"},
+    {.key = "then",
+     .type = CONF_TEXT_LIST,
+     .offset = offsetof(struct settings_guard, steps),
+     .maximum = 5,
+     .help = "In this order, any of: `warn`; `spill`, pipelines that hold the slot go on into "
+             "files, paused and failed ones too; `detach`, what they hold is given up with gap "
+             "rows; `stop`, reading ends, the slot is kept and the WAL still grows; `drop_slot`, "
+             "reading ends and the slot is dropped: everything since is lost.",
+     .example = "[warn, spill, stop]"},
+};
+
+static conf_rule *const guard_rules[] = {check_guard, NULL};
+
+static const struct conf_table guard_table = {
+    .name = "slot_guard",
+    .help = "Limits on the WAL that the slot makes the primary keep.",
+    .size = sizeof(struct settings_guard),
+    OPTIONS(guard_options),
+    .rules = guard_rules,
+};
+
 static const struct conf_option source_options[] = {
+    {.key = "slot_guard",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings_source, slot_guard),
+     .table = &guard_table,
+     .help = "See `sources.NAME.slot_guard`."},
     {.key = "type",
      .type = CONF_TEXT,
      .offset = offsetof(struct settings_source, type),
@@ -141,7 +280,7 @@ static const struct conf_table batch_table = {
 static const struct conf_choice buffer_policies[] = {{"block", BUFFER_BLOCK},
                                                      {"drop_oldest", BUFFER_DROP_OLDEST},
                                                      {"error", BUFFER_ERROR},
-                                                     {"spill", CONF_CHOICE_UNAVAILABLE},
+                                                     {"spill", BUFFER_SPILL},
                                                      {NULL, 0}};
 
 static const struct conf_option buffer_options[] = {
@@ -169,8 +308,18 @@ static const struct conf_option buffer_options[] = {
      .help =
          "What happens when the buffer is full: `block` holds the reader of the source (lossless);"
          " `drop_oldest` gives up the oldest change and records the gap; `error` stops the "
-         "pipeline.",
+         "pipeline; `spill` goes on into files in `data_dir`, and the slot moves on (lossless, up "
+         "to `spill_max`, then as `block`).",
      .example = "block"},
+    {.key = "spill_max",
+     .type = CONF_SIZE,
+     .offset = offsetof(struct settings_buffer, spill_max),
+     .value_default = "10GiB",
+     .maximum = 1048576 * MIB,
+     .help = "Bytes on disk that the backlog of one target may take, under policy `spill` and for "
+             "targets that the commit policy does not wait for. Beyond it the latter lose changes, "
+             "each run with a gap row; 0: they lose them at once.",
+     .example = "10GiB"},
 };
 
 static const struct conf_table buffer_table = {
@@ -179,6 +328,54 @@ static const struct conf_table buffer_table = {
     .size = sizeof(struct settings_buffer),
     OPTIONS(buffer_options),
 };
+
+static const struct conf_choice commit_modes[] = {
+    {"required", COMMIT_REQUIRED}, {"all", COMMIT_ALL}, {"quorum", COMMIT_QUORUM}, {NULL, 0}};
+
+static const char *check_commit(const void *section, const char **ret_key)
+{
+    const struct settings_commit *commit = section;
+    *ret_key = "quorum";
+    if (commit->mode == COMMIT_QUORUM) {
+        return commit->quorum == 0 ? "\"mode: quorum\" needs \"quorum\", a number of targets"
+                                   : NULL;
+    }
+    return commit->quorum != 0 ? "\"quorum\" belongs to \"mode: quorum\"; remove it" : NULL;
+}
+
+static const struct conf_option commit_options[] = {
+    {.key = "mode",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_commit, mode),
+     .value_default = "required",
+     .choices = commit_modes,
+     .help = "Which targets a change waits for: `required`, those with `required: true`; `all`; "
+             "`quorum`, as many as `quorum` says, whichever are first. The others keep what they "
+             "have not got yet in files in `data_dir`, up to `buffer.spill_max`.",
+     .example = "required"},
+    {.key = "quorum",
+     .type = CONF_INTEGER,
+     .offset = offsetof(struct settings_commit, quorum),
+     .value_default = "0",
+     .maximum = 64,
+     .help = "How many targets, under `mode: quorum`.",
+     .example = "2"},
+};
+
+static conf_rule *const commit_rules[] = {check_commit, NULL};
+
+static const struct conf_table commit_table = {
+    .name = "commit_policy",
+    .help = "Which targets count for confirming a change to the slot.",
+    .size = sizeof(struct settings_commit),
+    OPTIONS(commit_options),
+    .rules = commit_rules,
+};
+
+static const struct conf_choice error_policies[] = {{"isolate", ERRORS_ISOLATE},
+                                                    {"stop_source", ERRORS_STOP_SOURCE},
+                                                    {"stop_all", ERRORS_STOP_ALL},
+                                                    {NULL, 0}};
 
 static const char *check_backoff(const void *section, const char **ret_key)
 {
@@ -207,12 +404,50 @@ static const struct conf_option error_options[] = {
      .value_default = "30s",
      .minimum = 1000,
      .maximum = 24 * HOUR_US,
-     .help = "The longest wait between retries. Retries have no end: the slot is held.",
+     .help = "The longest wait between retries, and the wait between probes of a target whose "
+             "attempts are spent.",
      .example = "30s"},
-    UNAVAILABLE("max_attempts", "Attempts before the error policy applies."),
-    UNAVAILABLE("on_persistent_failure", "The error policy."),
-    UNAVAILABLE("dead_letter", "Whether undeliverable events are kept as dead letters."),
-    UNAVAILABLE("park_keys", "Whether later events of a dead-lettered key wait behind it."),
+    {.key = "max_attempts",
+     .type = CONF_INTEGER,
+     .offset = offsetof(struct settings_errors, max_attempts),
+     .value_default = "5",
+     .maximum = 1000000,
+     .help = "Attempts, the first one included, before `on_persistent_failure` applies; 0: no end, "
+             "the slot is held. A full disk is tried without end in any case.",
+     .example = "5"},
+    {.key = "on_persistent_failure",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_errors, on_persistent_failure),
+     .value_default = "isolate",
+     .choices = error_policies,
+     .help = "What happens then, and at once when the target says that it cannot work: `isolate`, "
+             "its changes go to the dead letters until it works again, everything else streams on; "
+             "`stop_source`, all pipelines of the source stop and nothing more is confirmed; "
+             "`stop_all`, the engine ends with status 75.",
+     .example = "isolate"},
+    {.key = "dead_letter",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_errors, dead_letter),
+     .value_default = "true",
+     .help = "Whether what cannot be delivered is kept as dead letters. `false`: it is given up "
+             "with a gap row, which loses it.",
+     .example = "true"},
+    {.key = "park_keys",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_errors, park_keys),
+     .value_default = "true",
+     .help = "Whether later events of a dead-lettered row wait behind it, as dead letters too, so "
+             "that its order is kept.",
+     .example = "true"},
+    {.key = "poison_max",
+     .type = CONF_INTEGER,
+     .offset = offsetof(struct settings_errors, poison_max),
+     .value_default = "10",
+     .minimum = 1,
+     .maximum = 1000,
+     .help = "Events that a target may refuse for good in a minute. More of them mean that the "
+             "target is at fault: `on_persistent_failure` applies until an operator restarts it.",
+     .example = "10"},
 };
 
 static const struct conf_table errors_table = {
@@ -267,7 +502,23 @@ static const struct conf_option target_options[] = {
      .choices = int8_forms,
      .help = "How 64-bit integers are written. Readers that keep numbers as doubles need `string`.",
      .example = "number"},
-    UNAVAILABLE("required", "Whether this target counts for confirming."),
+    {.key = "required",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_target, required),
+     .value_default = "true",
+     .help =
+         "Whether a change waits for this target under `commit_policy.mode: required`. One that "
+         "is not required keeps its backlog in files, up to `buffer.spill_max`.",
+     .example = "true"},
+    {.key = "deadline",
+     .type = CONF_DURATION,
+     .offset = offsetof(struct settings_target, deadline_us),
+     .value_default = "30s",
+     .minimum = 10000,
+     .maximum = HOUR_US,
+     .help = "How long one request to the target may take before it is given up and counts as a "
+             "failed attempt. Of no effect on targets that take no requests, such as files.",
+     .example = "30s"},
 };
 
 const struct conf_table conf_target_table = {
@@ -333,6 +584,11 @@ static const struct conf_option pipeline_options[] = {
      .offset = offsetof(struct settings_pipeline, buffer),
      .table = &buffer_table,
      .help = "See `pipelines[].buffer`."},
+    {.key = "commit_policy",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings_pipeline, commit_policy),
+     .table = &commit_table,
+     .help = "See `pipelines[].commit_policy`."},
     {.key = "error_handling",
      .type = CONF_SECTION,
      .offset = offsetof(struct settings_pipeline, error_handling),
@@ -347,7 +603,6 @@ static const struct conf_option pipeline_options[] = {
      .help = "At least one. See `pipelines[].targets[]`.",
      .example = "[{type: stdout}]"},
     UNAVAILABLE("processors", "Filters, transforms and scripts."),
-    UNAVAILABLE("commit_policy", "Which targets count for confirming."),
     UNAVAILABLE("dead_letters", "The dead-letter store of this pipeline."),
     UNAVAILABLE("schema_changes", "What a changed table does to the pipeline."),
     UNAVAILABLE("ttl", "How long the pipeline lives."),
@@ -388,6 +643,11 @@ static const struct conf_option root_options[] = {
      .offset = offsetof(struct settings, log),
      .table = &log_table,
      .help = "See `log`."},
+    {.key = "dead_letters",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings, dead_letters),
+     .table = &dead_letters_table,
+     .help = "See `dead_letters`."},
     {.key = "sources",
      .type = CONF_SECTION_MAP,
      .offset = offsetof(struct settings, sources),
@@ -404,7 +664,6 @@ static const struct conf_option root_options[] = {
      .table = &conf_pipeline_table,
      .help = "See `pipelines[]`.",
      .example = "[{name: orders, source: shop, tables: [public.orders], targets: [...]}]"},
-    UNAVAILABLE("dead_letters", "The dead-letter store."),
 };
 
 const struct conf_table conf_root_table = {

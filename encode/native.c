@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "base/wire.h"
 #include "encode/json.h"
+#include "encode/row_object.h"
 #include "encode/value.h"
 
 enum {
@@ -40,14 +41,6 @@ struct native {
     int64_t clock_second; /* whose text is in `clock`; transactions come many a second */
     size_t clock_size;    /* 0: none */
     char clock[CLOCK_TEXT_SIZE];
-};
-
-/* The old and the new row side by side; a row that is not there has no columns. */
-struct row_pair {
-    const struct relation *relation;
-    struct row_reader row;
-    struct row_reader old;
-    enum old_row old_kind; /* what fills an unchanged column; OLD_ROW_NONE: nothing */
 };
 
 static enum fan_status native_create(const struct encode_settings *settings,
@@ -212,95 +205,6 @@ static void write_tail(struct native *native, const struct change *change, struc
     json_done(out, write_kept(at, &native->source));
 }
 
-/*
- * Reads the next column, and fills it from the old row if the new row does not carry it. In a key
- * tuple null means "not sent", and only identity columns are real.
- */
-static inline bool pair_next(struct row_pair *pair, const struct relation_column *column,
-                             struct row_value *ret_value)
-{
-    if (!row_next(&pair->row, ret_value)) {
-        return false;
-    }
-    if (pair->old_kind == OLD_ROW_NONE) {
-        return true;
-    }
-    struct row_value old;
-    if (row_next(&pair->old, &old) && ret_value->kind == ROW_UNCHANGED &&
-        (pair->old_kind == OLD_ROW_FULL || (column->in_identity && old.kind != ROW_NULL))) {
-        *ret_value = old;
-    }
-    return true;
-}
-
-static void write_column(struct native *native, const struct relation_column *column,
-                         const struct row_value *value, bool first, struct bytes *out)
-{
-    uint8_t *at = json_room(out, column->json_name_size + 1 + RELATION_JSON_PAD);
-    if (at == NULL) {
-        return;
-    }
-    if (!first) {
-        *at++ = ',';
-    }
-    json_done(out, json_write_padded(at, column->json_name, column->json_name_size));
-    value_write(&native->values, &column->type, value, out);
-}
-
-/* Which columns of a row an object shows. */
-enum columns { COLUMNS_ALL, COLUMNS_IDENTITY, COLUMNS_KEY };
-
-/* Writes one row as an object. Returns whether columns were left out as unchanged. */
-static bool write_row(struct native *native, struct row_pair pair, enum columns columns,
-                      struct bytes *out)
-{
-    const struct relation *relation = pair.relation;
-    size_t count = columns == COLUMNS_KEY ? relation->key_end : relation->columns_count;
-    bool first = true;
-    bool unchanged = false;
-    bytes_append_char(out, '{');
-    for (size_t i = 0; i < count; i++) {
-        const struct relation_column *column = &relation->columns[i];
-        struct row_value value;
-        if (!pair_next(&pair, column, &value)) {
-            break;
-        }
-        if ((columns == COLUMNS_KEY && !column->in_key) ||
-            (columns == COLUMNS_IDENTITY && !column->in_identity)) {
-            continue;
-        }
-        if (value.kind == ROW_UNCHANGED) {
-            unchanged = true;
-            continue;
-        }
-        write_column(native, column, &value, first, out);
-        first = false;
-    }
-    bytes_append_char(out, '}');
-    return unchanged;
-}
-
-static void write_unchanged(struct row_pair pair, struct bytes *out)
-{
-    bool first = true;
-    BYTES_APPEND_LITERAL(out, ",\"unchanged\":[");
-    for (size_t i = 0; i < pair.relation->columns_count; i++) {
-        const struct relation_column *column = &pair.relation->columns[i];
-        struct row_value value;
-        if (!pair_next(&pair, column, &value)) {
-            break;
-        }
-        if (value.kind == ROW_UNCHANGED) {
-            if (!first) {
-                bytes_append_char(out, ',');
-            }
-            bytes_append(out, column->json_name, column->json_name_size - 1); /* no colon */
-            first = false;
-        }
-    }
-    bytes_append_char(out, ']');
-}
-
 static void write_head(const struct change *change, struct bytes *out)
 {
     const struct relation *relation = change->relation;
@@ -317,32 +221,25 @@ static void write_head(const struct change *change, struct bytes *out)
 
 static void write_row_change(struct native *native, const struct change *change, struct bytes *out)
 {
-    const uint8_t *payload = message_payload(change->message);
-    struct row_pair old = {.relation = change->relation};
-    struct row_pair row = {.relation = change->relation};
-    if (change->old_offset != 0) {
-        old.row = row_open(payload + change->old_offset);
-    }
-    if (change->new_offset != 0) {
-        row.row = row_open(payload + change->new_offset);
-        row.old = old.row;
-        row.old_kind = change->old_offset != 0 ? (enum old_row)change->old_row : OLD_ROW_NONE;
-    }
+    struct row_pair old = row_pair_old(change);
+    struct row_pair row = row_pair_new(change);
     write_head(change, out);
     if (change->relation->has_key) {
-        (void)write_row(native, change->new_offset != 0 ? row : old, COLUMNS_KEY, out);
+        (void)row_object_write(&native->values, change->new_offset != 0 ? row : old, COLUMNS_KEY,
+                               out);
     } else {
         BYTES_APPEND_LITERAL(out, "null");
     }
     if (change->old_offset != 0) {
         BYTES_APPEND_LITERAL(out, ",\"before\":");
-        (void)write_row(native, old,
-                        change->old_row == OLD_ROW_FULL ? COLUMNS_ALL : COLUMNS_IDENTITY, out);
+        (void)row_object_write(&native->values, old,
+                               change->old_row == OLD_ROW_FULL ? COLUMNS_ALL : COLUMNS_IDENTITY,
+                               out);
     }
     if (change->new_offset != 0) {
         BYTES_APPEND_LITERAL(out, ",\"after\":");
-        if (write_row(native, row, COLUMNS_ALL, out)) {
-            write_unchanged(row, out);
+        if (row_object_write(&native->values, row, COLUMNS_ALL, out)) {
+            row_object_unchanged(row, out);
         }
     }
 }

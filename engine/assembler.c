@@ -6,18 +6,21 @@ enum { SPARE_BATCHES_MAX = 4, SPARE_BYTES_MAX = 4 << 20 };
 
 enum fan_status assembler_init(struct assembler *assembler, struct assembler_limits limits,
                                const struct encode_settings *formats, size_t formats_count,
-                               const struct encode_context *context, struct fan_error *reterr)
+                               bool labelled, const struct encode_context *context,
+                               struct fan_error *reterr)
 {
     FAN_ASSERT(formats_count <= BATCH_FORMATS_MAX);
     *assembler =
         (struct assembler){.limits = limits, .formats_count = formats_count, .context = context};
-    assembler->pool = batch_pool_create(formats_count, SPARE_BATCHES_MAX, SPARE_BYTES_MAX);
+    assembler->pool =
+        batch_pool_create(formats_count, labelled, SPARE_BATCHES_MAX, SPARE_BYTES_MAX);
     if (assembler->pool == NULL) {
         return fan_fail(reterr, FAN_RETRY, "could not allocate batches: out of memory");
     }
     for (size_t format = 0; format < formats_count; format++) {
         assembler->formats[format] = formats[format];
     }
+    label_writer_init(&assembler->labels);
     return FAN_OK;
 }
 
@@ -45,6 +48,7 @@ void assembler_release(struct assembler *assembler)
             assembler->encoders[format]->type->destroy(assembler->encoders[format]);
         }
     }
+    label_writer_release(&assembler->labels);
     batch_pool_destroy(assembler->pool);
     *assembler = (struct assembler){0};
 }
@@ -67,33 +71,80 @@ static size_t batch_largest(const struct batch *batch)
     return largest;
 }
 
-/* Encodes into every format; on failure no format has anything of the event. */
-static enum fan_status encode_all(struct assembler *assembler, const struct change *change,
-                                  struct fan_error *reterr)
+/* Writes one format of the event, or its label. */
+static enum fan_status encode_one(struct assembler *assembler, struct batch *batch, size_t format,
+                                  const struct change *change, struct fan_error *reterr)
 {
-    struct batch *open = assembler->open;
-    size_t index = open->events_count;
-    for (size_t format = 0; format < assembler->formats_count; format++) {
+    struct encoded *encoded = &batch->encoded[format];
+    enum fan_status status = FAN_OK;
+    if (format < assembler->formats_count) {
         struct encoder *encoder = assembler->encoders[format];
-        struct encoded *encoded = &open->encoded[format];
-        enum fan_status status = encoder->type->encode(encoder, change, &encoded->bytes, reterr);
-        size_t end = encoded->bytes.size;
-        if (status == FAN_OK) {
-            bytes_append_char(&encoded->bytes, '\n');
-            if (!bytes_ok(&encoded->bytes)) {
-                status = fan_fail(reterr, FAN_RETRY, "could not encode an event: out of memory");
-            }
+        status = encoder->type->encode(encoder, change, &encoded->bytes, reterr);
+    } else if (!label_write(&assembler->labels, change, &encoded->bytes)) {
+        status = fan_fail(reterr, FAN_RETRY, "could not label an event: out of memory");
+    }
+    size_t end = encoded->bytes.size;
+    if (status == FAN_OK) {
+        bytes_append_char(&encoded->bytes, '\n');
+        encoded->ends[batch->events_count] = (uint32_t)end;
+        if (!bytes_ok(&encoded->bytes)) {
+            status = fan_fail(reterr, FAN_RETRY, "could not encode an event: out of memory");
         }
+    }
+    return status;
+}
+
+/* Encodes into every format; on failure no format has anything of the event. */
+static enum fan_status encode_all(struct assembler *assembler, struct batch *batch,
+                                  const struct change *change, struct fan_error *reterr)
+{
+    size_t index = batch->events_count;
+    for (size_t format = 0; format < batch->formats_count; format++) {
+        enum fan_status status = encode_one(assembler, batch, format, change, reterr);
         if (status != FAN_OK) {
             for (size_t undo = 0; undo <= format; undo++) {
-                size_t start = index == 0 ? 0 : (size_t)open->encoded[undo].ends[index - 1] + 1;
-                bytes_truncate(&open->encoded[undo].bytes, start);
+                size_t start = index == 0 ? 0 : (size_t)batch->encoded[undo].ends[index - 1] + 1;
+                bytes_truncate(&batch->encoded[undo].bytes, start);
             }
             return status;
         }
-        encoded->ends[index] = (uint32_t)end;
     }
     return FAN_OK;
+}
+
+static void event_add(struct batch *batch, const struct change *change)
+{
+    uint64_t dropped = change->gap != NULL ? change->gap->count : 0;
+    batch->events[batch->events_count++] = (struct batch_event){
+        .position = change->position,
+        .hold_lsn = change->hold_lsn,
+        .commit_time_us = change->commit_time_us,
+        .relation = change->relation,
+        .op = change->op,
+        .txn_end = change->txn_end,
+        .dropped = dropped < UINT32_MAX ? (uint32_t)dropped : UINT32_MAX,
+    };
+}
+
+struct batch *assembler_marker(struct assembler *assembler, const struct change_gap *gap)
+{
+    struct change_gap range = *gap;
+    const struct change change = {.op = CHANGE_GAP,
+                                  .position = gap->last,
+                                  .hold_lsn = gap->last.commit_lsn,
+                                  .txn_end = true,
+                                  .gap = &range};
+    struct batch *batch =
+        encoders_create(assembler, NULL) == FAN_OK ? batch_pool_take(assembler->pool) : NULL;
+    if (batch == NULL) {
+        return NULL;
+    }
+    if (!batch_reserve_event(batch) || encode_all(assembler, batch, &change, NULL) != FAN_OK) {
+        batch_unref(batch);
+        return NULL;
+    }
+    event_add(batch, &change);
+    return batch;
 }
 
 enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,
@@ -117,22 +168,14 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
     if (open == NULL || !batch_reserve_event(open)) {
         return fan_fail(reterr, FAN_RETRY, "could not extend a batch: out of memory");
     }
-    enum fan_status status = encode_all(assembler, change, reterr);
+    enum fan_status status = encode_all(assembler, open, change, reterr);
     if (status != FAN_OK) {
         return status;
     }
     if (open->events_count == 0) {
         assembler->opened_us = now_us;
     }
-    open->events[open->events_count] = (struct batch_event){
-        .position = change->position,
-        .hold_lsn = change->hold_lsn,
-        .commit_time_us = change->commit_time_us,
-        .relation = change->relation,
-        .op = change->op,
-        .txn_end = change->txn_end,
-    };
-    open->events_count++;
+    event_add(open, change);
     assembler->whole_before = assembler->whole;
     if (change->txn_end) {
         assembler->whole = open->events_count;

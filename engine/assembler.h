@@ -24,6 +24,7 @@
 
 #include "base/status.h"
 #include "encode/encoder.h"
+#include "encode/label.h"
 #include "model/batch.h"
 #include "model/change.h"
 
@@ -41,7 +42,8 @@ struct assembler {
     struct encode_settings formats[BATCH_FORMATS_MAX];
     const struct encode_context *context; /* borrowed */
     size_t formats_count;
-    struct batch_pool *pool; /* owned */
+    struct label_writer labels;
+    struct batch_pool *pool; /* owned; labelled or not */
     struct batch *open;      /* owned; NULL until the first change */
     size_t whole;            /* events of `open` that belong to complete transactions */
     size_t whole_before;     /* the same before the last event was added */
@@ -51,10 +53,10 @@ struct assembler {
     bool starved; /* the last cut failed for want of memory */
 };
 
-/* What `context` points to is read at the first change, not before. */
+/* With `labelled` every event gets its label. What `context` points to is read at the first change, not before. */
 enum fan_status assembler_init(struct assembler *assembler, struct assembler_limits limits,
                                const struct encode_settings *formats, size_t formats_count,
-                               const struct encode_context *context,
+                               bool labelled, const struct encode_context *context,
                                struct fan_error *reterr) FAN_MUST_CHECK;
 void assembler_release(struct assembler *assembler);
 
@@ -93,6 +95,10 @@ int64_t assembler_due_us(const struct assembler *assembler);
 const struct batch_event *assembler_oldest(const struct assembler *assembler);
 
 size_t assembler_open_events(const struct assembler *assembler);
+
+/* A batch that holds only the marker of a gap, in every format, with one reference; NULL when
+ * memory is out. */
+struct batch *assembler_marker(struct assembler *assembler, const struct change_gap *gap);
 
 /* Drops the open batch. */
 void assembler_reset(struct assembler *assembler);

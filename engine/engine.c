@@ -22,7 +22,10 @@
 #include "conf/nearest.h"
 #include "engine/engine_internal.h"
 #include "engine/forget.h"
+#include "engine/letters.h"
 #include "engine/reconcile.h"
+
+enum { DROP_AGAIN_US = 10000000 }; /* after a slot could not be dropped */
 
 /* ---- hooks ---- */
 
@@ -87,6 +90,43 @@ static void source_has_failed(struct engine_source *source, const struct source_
     engine_end(engine, EXIT_SOURCE, &why);
 }
 
+static struct source_setup source_setup_of(struct engine_source *source)
+{
+    return (struct source_setup){
+        .name = source->settings->name,
+        .options = source->settings->options,
+        .tables = {.patterns = source->patterns,
+                   .patterns_count = source->patterns_count,
+                   .messages = source->messages},
+        .sink = &source->reader.sink,
+        .seed = (uint64_t)clock_wall_us(),
+        .adopt_slot = source->engine->setup.adopt_slot,
+    };
+}
+
+/* The last step of the slot's guard, once reading has ended. Waits for the server, on the thread of
+ * a source that has nothing else to do. */
+static void drop_slot(struct engine_source *source)
+{
+    struct guard *guard = &source->reader.guard;
+    int64_t now_us = clock_monotonic_us();
+    if (!guard->drop_slot || source->reader.session || now_us < guard->step_at_us) {
+        return;
+    }
+    struct source_setup setup = source_setup_of(source);
+    struct fan_error error;
+    if (source->type->drop_slot(&setup, &error) == FAN_OK) {
+        guard->drop_slot = false;
+        log_write(LOG_ERROR, "slot is dropped: its changes that were not delivered are lost",
+                  LOG_TEXT("source", source->settings->name), LOG_TEXT("slot", source->slot));
+        return;
+    }
+    guard->step_at_us = clock_monotonic_us() + DROP_AGAIN_US;
+    log_write(LOG_ERROR, "slot could not be dropped, will be tried again",
+              LOG_TEXT("source", source->settings->name), LOG_TEXT("slot", source->slot),
+              LOG_TEXT("error", error.text), LOG_TEXT("hint", error.hint));
+}
+
 /* Runs on the source's thread now and then. */
 static void hook_look(void *context, struct reader *reader, const struct source_status *status)
 {
@@ -96,6 +136,11 @@ static void hook_look(void *context, struct reader *reader, const struct source_
     if (status->state == SOURCE_FAILED) {
         source_has_failed(source, status);
     }
+    if (reader->policy == ERRORS_STOP_ALL) {
+        (void)fan_fail(&why, FAN_FATAL, "stop_all: %s", reader->policy_error.text);
+        fan_error_annotate(&why, reader->policy_error.code, "%s", reader->policy_error.hint);
+        engine_end(engine, EXIT_STOP_ALL, &why);
+    }
     if (reader->store_broken) {
         (void)fan_fail(&why, FAN_FATAL, "the store cannot be written: %s",
                        reader->view.persist_error);
@@ -104,6 +149,8 @@ static void hook_look(void *context, struct reader *reader, const struct source_
     if (keeper_found_damage(engine->keeper, &why)) {
         engine_end(engine, EXIT_CONF, &why);
     }
+    drop_slot(source);
+    store_letterbox_look(&engine->letterbox, clock_monotonic_us());
     if (reader_has_ended(reader)) {
         (void)pthread_mutex_lock(&engine->lock);             /* cannot fail: a plain mutex */
         (void)pthread_cond_broadcast(&engine->reader_ended); /* cannot fail */
@@ -137,6 +184,78 @@ static bool pipeline_is_of(const struct settings_pipeline *pipeline,
     return strcmp(pipeline->source, source->settings->name) == 0;
 }
 
+static bool see_key(void *context, const struct deadletter *letter)
+{
+    struct outlet_memory *memory = context;
+    const struct fan_position position = {{letter->commit_lsn}, letter->seq};
+    return outlet_memory_park(memory, letter->label, letter->label_size, position);
+}
+
+/* What the dead letters have of a target. */
+static enum fan_status letters_recall(struct store *store, const char *pipeline, const char *target,
+                                      struct outlet_memory *memory, struct fan_error *reterr)
+{
+    uint64_t first_lsn;
+    int64_t first_seq;
+    enum fan_status status = deadletter_backlog_range(
+        store, pipeline, target, &memory->isolated, &first_lsn, &first_seq,
+        &memory->isolated_last.commit_lsn.value, &memory->isolated_last.seq, reterr);
+    if (status == FAN_OK) {
+        status = deadletter_keys(store, pipeline, target, see_key, memory, reterr);
+    }
+    if (status == FAN_OK && memory->starved) {
+        status = fan_fail(reterr, FAN_RETRY, "could not read dead letters: out of memory");
+    }
+    return status;
+}
+
+/* What its gap rows say that it will not get. */
+static void gaps_recall(const struct store_state *state, const char *pipeline, const char *target,
+                        struct outlet_memory *memory)
+{
+    for (size_t index = 0; index < state->gaps_count; index++) {
+        const struct store_gap *row = &state->gaps[index];
+        const struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
+                                       .last = {{row->last_lsn}, row->last_seq},
+                                       .count = row->count};
+        if (strcmp(row->pipeline, pipeline) == 0 && strcmp(row->target, target) == 0 &&
+            row->gap_id > 0) { /* dead letters have negative ids, and no marker */
+            outlet_memory_gap(memory, &gap, strcmp(row->cause, STORE_GAP_DROPPED) != 0);
+        }
+    }
+}
+
+static enum fan_status target_resume(struct engine *engine, struct pipeline *pipeline,
+                                     size_t target, const struct store_state *state,
+                                     struct fan_error *reterr)
+{
+    const char *name = settings_target_at(pipeline->settings, target)->name;
+    const struct store_checkpoint *record = state_checkpoint(state, pipeline->settings->name, name);
+    struct outlet_memory memory = {.checkpoint = {.position = POSITION_NONE},
+                                   .settled = POSITION_NONE};
+    if (record != NULL) {
+        memory.checkpoint.position = (struct fan_position){{record->commit_lsn}, record->seq};
+        memory.settled = (struct fan_position){{record->settled_lsn}, record->settled_seq};
+        memory.fatal = record->fatal != 0;
+        memcpy(memory.checkpoint.detail, record->detail,
+               sizeof(memory.checkpoint.detail)); /* both sides have the same size */
+    }
+    gaps_recall(state, pipeline->settings->name, name, &memory);
+    enum fan_status status =
+        letters_recall(engine->store, pipeline->settings->name, name, &memory, reterr);
+    if (status == FAN_OK && memory.isolated > 0 && !outlet_memory_needs_backlog(&memory)) {
+        memory.isolated = 0;
+        status = deadletter_backlog_delivered(engine->store, pipeline->settings->name, name,
+                                              memory.isolated_last.commit_lsn.value,
+                                              memory.isolated_last.seq, reterr);
+    }
+    if (status == FAN_OK) {
+        status = pipeline_resume_target(pipeline, target, &memory, reterr);
+    }
+    outlet_memory_release(&memory);
+    return status;
+}
+
 static enum fan_status pipeline_create(struct engine *engine, size_t index,
                                        const struct store_state *state, uint64_t *lane,
                                        struct fan_error *reterr)
@@ -153,6 +272,8 @@ static enum fan_status pipeline_create(struct engine *engine, size_t index,
         .settings = settings,
         .context = &pipeline->source->context,
         .executor = io_pool_executor(engine->io_pool),
+        .letterbox = &engine->letterbox.base,
+        .data_dir = engine->setup.settings->data_dir,
         .hooks = {.schedule = hook_schedule,
                   .wake_reader = hook_wake_reader,
                   .wall_us = hook_wall_us,
@@ -160,17 +281,10 @@ static enum fan_status pipeline_create(struct engine *engine, size_t index,
         .seed = (uint64_t)clock_wall_us() + index,
         .first_lane = *lane,
     };
-    *lane += settings->targets.count;
+    *lane += 2 * settings->targets.count;
     enum fan_status status = pipeline_init(&pipeline->pipeline, &setup, reterr);
     for (size_t target = 0; status == FAN_OK && target < settings->targets.count; target++) {
-        const struct store_checkpoint *record =
-            state_checkpoint(state, settings->name, settings_target_at(settings, target)->name);
-        if (record != NULL) {
-            struct target_checkpoint checkpoint = {.position = {{record->commit_lsn}, record->seq}};
-            (void)snprintf(checkpoint.detail, sizeof(checkpoint.detail), "%s",
-                           record->detail); /* both sides have the same size */
-            pipeline_resume_target(&pipeline->pipeline, target, &checkpoint);
-        }
+        status = target_resume(engine, &pipeline->pipeline, target, state, reterr);
     }
     return status;
 }
@@ -182,10 +296,15 @@ static int64_t intake_load_gaps(struct intake *intake, const struct store_state 
     const char *target = settings_target_at(intake->settings, 0)->name;
     for (size_t index = 0; index < state->gaps_count; index++) {
         const struct store_gap *row = &state->gaps[index];
-        if (strcmp(row->pipeline, intake->settings->name) != 0) {
+        /* Ids below 0 are of dead letters given up. Their ranges may span events that are not
+         * settled: those must be delivered if they come again. */
+        if (strcmp(row->pipeline, intake->settings->name) != 0 || row->gap_id < 0) {
             continue;
         }
         greatest_id = row->gap_id > greatest_id ? row->gap_id : greatest_id;
+        if (strcmp(row->cause, STORE_GAP_DROPPED) != 0) {
+            continue; /* of one target's backlog, or of dead letters: not to be dropped again */
+        }
         struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
                                  .last = {{row->last_lsn}, row->last_seq},
                                  .count = row->count};
@@ -193,7 +312,7 @@ static int64_t intake_load_gaps(struct intake *intake, const struct store_state 
             intake_remember_gap(intake, &gap);
         }
     }
-    return greatest_id;
+    return greatest_id + greatest_id % 2; /* rows of rings get even ids */
 }
 
 static enum fan_status intake_create(struct engine *engine, struct engine_source *source,
@@ -205,7 +324,13 @@ static enum fan_status intake_create(struct engine *engine, struct engine_source
     const struct store_pipeline *record = state_pipeline(state, settings->name);
     enum pipeline_state kept =
         record == NULL ? PIPELINE_INITIALIZING : (enum pipeline_state)record->state;
-    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED || kept == PIPELINE_ERROR;
+    bool isolated = false;
+    for (size_t index = 0; index < pipeline->pipeline.outlets_count; index++) {
+        isolated = isolated || outlet_isolated(&pipeline->pipeline.outlets[index]);
+    }
+    /* In ERROR because of an isolated target: the others went on, and go on. */
+    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED ||
+                 (kept == PIPELINE_ERROR && !isolated);
     const struct store_checkpoint *checkpoint =
         state_checkpoint(state, settings->name, settings_target_at(settings, 0)->name);
     struct intake_setup setup = {
@@ -252,20 +377,6 @@ static enum fan_status source_patterns(struct engine *engine, struct engine_sour
         }
     }
     return FAN_OK;
-}
-
-static struct source_setup source_setup_of(struct engine_source *source)
-{
-    return (struct source_setup){
-        .name = source->settings->name,
-        .options = source->settings->options,
-        .tables = {.patterns = source->patterns,
-                   .patterns_count = source->patterns_count,
-                   .messages = source->messages},
-        .sink = &source->reader.sink,
-        .seed = (uint64_t)clock_wall_us(),
-        .adopt_slot = source->engine->setup.adopt_slot,
-    };
 }
 
 static enum fan_status source_prepare(struct engine *engine, size_t index,
@@ -398,12 +509,20 @@ static enum fan_status engine_open(struct engine *engine, struct fan_error *rete
         store_state_release(&state);
         return status;
     }
-    status = keeper_create(store, data_dir, &engine->keeper, reterr);
+    engine->store = store; /* the main thread's until the store thread starts */
+    status = keeper_create(data_dir, &engine->keeper, reterr);
     if (status == FAN_OK) {
+        const struct deadletter_caps caps = letters_caps(&engine->setup.settings->dead_letters);
+        store_letterbox_init(&engine->letterbox, engine->keeper, &caps);
         status = engine_build(engine, &state, reterr);
     }
     store_state_release(&state);
-    return status;
+    engine->store = NULL;
+    if (status != FAN_OK) {
+        store_close(store);
+        return status;
+    }
+    return keeper_start(engine->keeper, store, reterr);
 }
 
 enum fan_status engine_create(const struct engine_setup *setup, struct engine **ret_engine,
@@ -525,12 +644,13 @@ void engine_destroy(struct engine *engine)
         reader_thread_stop(&engine->sources[index].thread);
     }
     workers_stop(engine->workers);
+    /* The store thread answers what waits, so it goes before those that are answered. */
+    keeper_stop(engine->keeper);
     for (size_t index = 0; index < engine->pipelines_count; index++) {
         pipeline_release(&engine->pipelines[index].pipeline);
     }
     io_pool_destroy(engine->io_pool);
     workers_destroy(engine->workers); /* targets and I/O threads scheduled until here */
-    /* The store thread answers what waits, so it goes before the readers that are answered. */
     keeper_destroy(engine->keeper);
     for (size_t index = 0; index < engine->sources_count; index++) {
         reader_thread_release(&engine->sources[index].thread);

@@ -38,7 +38,8 @@ enum engine_exit {
 struct engine_setup {
     const struct settings *settings;
     const char *adopt_slot;    /* --adopt-slot NAME, or NULL */
-    const char *const *forget; /* --forget NAME: removed pipelines or targets to give up */
+    const char *const *forget; /* --forget NAME: removed pipelines, or targets as PIPELINE/TARGET,
+                                  whose backlog is given up */
     size_t forget_count;
 };
 
@@ -79,13 +80,22 @@ enum fan_status engine_command(struct engine *engine, const char *pipeline, enum
 struct target_status {
     const char *name; /* borrowed from the settings, as every const char * below */
     const char *type;
-    const char *durability;      /* "disk", "os"; NULL: not this side's to say */
-    struct fan_position settled; /* everything up to here is durable at the target */
-    char detail[256];            /* the target's own words about it */
-    int64_t settled_wall_us;     /* when it last moved; 0 never in this run */
-    uint64_t delivered;          /* events settled in this run */
-    uint64_t already;            /* events it had before this run, not sent again */
-    uint64_t bytes;              /* handed over */
+    const char *durability;         /* "disk", "os"; NULL: not this side's to say */
+    struct fan_position checkpoint; /* everything up to here is durable at the target */
+    struct fan_position settled;    /* there, or in its backlog, or a dead letter, or in a gap */
+    char detail[256];               /* the target's own words about it */
+    int64_t settled_wall_us;        /* when it last moved; 0 never in this run */
+    bool required;                  /* the commit policy waits for it */
+    const char *divert;             /* "none", "spill", "dead_letters", "gap" */
+    bool circuit_open;              /* attempts are spent; a probe goes out now and then */
+    bool fatal;                     /* it waits for an operator */
+    uint64_t backlog;               /* events in its spill or, isolated, among the dead letters */
+    uint64_t letters;               /* events dead-lettered in this run: convicted, or parked */
+    uint64_t parked_keys;           /* rows whose events wait behind a dead letter */
+    uint64_t gap;                   /* events of this run that it will never get */
+    uint64_t delivered;             /* events settled in this run */
+    uint64_t already;               /* events it had before this run, not sent again */
+    uint64_t bytes;                 /* handed over */
     uint64_t batches;
     uint64_t retries;
     uint64_t inflight_batches;
@@ -101,7 +111,7 @@ struct pipeline_status {
     enum pipeline_state state;
     char reason[FAN_ERROR_TEXT_MAX]; /* of ERROR; of a retry; of holding the reader; or "" */
     int64_t since_wall_us;           /* in this state since */
-    bool lossy;                      /* drop_oldest has dropped */
+    bool lossy;                      /* this run has given changes up, for a target or for all */
     bool blocks_reader;              /* its full buffer holds the source */
     bool passed_over;                /* changes wait in the slot: it was not running */
     int64_t passed_wall_us;          /* commit time of the oldest of them; 0 none, unknown */
@@ -109,10 +119,13 @@ struct pipeline_status {
     uint64_t depth_bytes;
     uint64_t capacity_events;
     uint64_t capacity_bytes;
-    /* read = delivered + gap + filtered + pending, per target (delivered includes `already`);
-     * the pipeline's figure is that of its slowest target. */
+    /* read = delivered + dead-lettered + spilled + gap + filtered + pending, per target (delivered
+     * includes `already`, dead-lettered the backlog of an isolated target); the pipeline's figures
+     * are those of the target that has least. */
     uint64_t read;
     uint64_t delivered;
+    uint64_t dead_lettered;
+    uint64_t spilled;
     uint64_t gap;
     uint64_t filtered;
     uint64_t pending;
@@ -161,7 +174,8 @@ void engine_status_release(struct engine_status *status);
 
 /* Every pipeline STREAMING, PAUSED or STOPPED, every source streaming and not stalled. */
 bool engine_status_ready(const struct engine_status *status);
-/* False when a source has failed for good, or every pipeline of one is in ERROR. */
+/* False when a source has failed for good, or every pipeline of one, which none has that is only in
+ * ERROR because a target is isolated. */
 bool engine_status_live(const struct engine_status *status);
 
 /* The plug-ins of this build, for conf_load() and the reference. */

@@ -13,6 +13,7 @@
 #include "engine/pipeline.h"
 #include "engine/reader.h"
 #include "engine/reader_thread.h"
+#include "engine/store_letterbox.h"
 #include "engine/workers.h"
 
 /* A source with everything that belongs to it. */
@@ -40,7 +41,9 @@ struct engine {
     struct engine_setup setup;
     int lock_descriptor;
     struct io_pool *io_pool;
+    struct store *store; /* while the engine is being built */
     struct keeper *keeper;
+    struct store_letterbox letterbox;
     struct workers *workers;
     struct engine_source *sources; /* owned */
     size_t sources_count;

@@ -58,6 +58,14 @@ static bool store_has(const struct store_state *state, const char *name)
             return true;
         }
     }
+    for (size_t index = 0; index < state->letters_count; index++) {
+        const struct store_letter_total *total = &state->letters[index];
+        char own[FORGET_NAME_MAX];
+        target_name(total->pipeline, total->target, own);
+        if (strcmp(total->pipeline, name) == 0 || strcmp(own, name) == 0) {
+            return true;
+        }
+    }
     return false;
 }
 

@@ -55,8 +55,9 @@ enum fan_status intake_init(struct intake *intake, const struct intake_setup *se
     intake->places = calloc(targets_count, sizeof(*intake->places));
     intake->persisted_moves = calloc(targets_count, sizeof(*intake->persisted_moves));
     intake->posted_moves = calloc(targets_count, sizeof(*intake->posted_moves));
+    intake->posted = calloc(targets_count, sizeof(*intake->posted));
     if (intake->tables == NULL || intake->prefixes == NULL || intake->places == NULL ||
-        intake->persisted_moves == NULL || intake->posted_moves == NULL) {
+        intake->persisted_moves == NULL || intake->posted_moves == NULL || intake->posted == NULL) {
         intake_release(intake);
         return fan_fail(reterr, FAN_RETRY, "could not allocate pipeline \"%s\": out of memory",
                         settings->name);
@@ -67,7 +68,12 @@ enum fan_status intake_init(struct intake *intake, const struct intake_setup *se
         return status;
     }
     for (size_t index = 0; index < targets_count; index++) {
-        intake->places[index].settled = setup->pipeline->outlets[index].settled;
+        const struct outlet *outlet = &setup->pipeline->outlets[index];
+        intake->places[index].checkpoint = outlet->checkpoint;
+        intake->places[index].settled = outlet->settled;
+        intake->places[index].moves = outlet->moves;
+        intake->persisted_moves[index] = outlet->moves;
+        intake->posted_moves[index] = outlet->moves;
     }
     intake_emptied(intake);
     return FAN_OK;
@@ -80,6 +86,7 @@ void intake_release(struct intake *intake)
     free(intake->places);
     free(intake->persisted_moves);
     free(intake->posted_moves);
+    free(intake->posted);
     free(intake->old_gaps);
     *intake = (struct intake){0};
 }
@@ -300,7 +307,7 @@ static void intake_recount(struct intake *intake)
     uint64_t fewest = UINT64_MAX;
     for (size_t index = 0; index < intake->targets_count; index++) {
         const struct outlet_counters *counters = &intake->pipeline->outlets[index].counters;
-        uint64_t has = count_get(&counters->delivered) + count_get(&counters->already);
+        uint64_t has = outlet_counters_settled(counters);
         fewest = has < fewest ? has : fewest;
     }
     uint64_t gone = count_get(&intake->counters.given_up) + fewest +
@@ -326,7 +333,8 @@ void intake_emptied(struct intake *intake)
 
 void intake_try_open(struct intake *intake, bool session_start)
 {
-    bool wished = intake->wish == WISH_FLOW;
+    bool wished =
+        intake->wish == WISH_FLOW || intake->wish == WISH_SPILL || intake->wish == WISH_GAP;
     if (!wished || !intake->clean || (intake->passed_over && !session_start)) {
         return;
     }
@@ -352,6 +360,7 @@ void intake_become(struct intake *intake, enum pipeline_state state, const char 
               LOG_TEXT("to", pipeline_state_name(state)),
               LOG_TEXT("reason", reason[0] == '\0' ? NULL : reason));
     intake->state = state;
+    intake->isolated = false;
     intake->since_wall_us = wall_us;
     intake->state_moves++;
     (void)snprintf(intake->reason, sizeof(intake->reason), "%s", reason); /* may be cut */

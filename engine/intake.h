@@ -45,11 +45,12 @@ struct intake {
     size_t tables_count;
     struct pattern_part *prefixes; /* owned */
     size_t prefixes_count;
-    struct ackgate *gates;         /* into the reader's array; one per target */
-    struct mailbox_target *places; /* owned; last collected, one per target */
-    uint64_t *persisted_moves;     /* owned; places[i].moves that the store has */
-    uint64_t *posted_moves;        /* owned; those of the job under way */
-    struct fan_lsn start_lsn;      /* the confirmed position when its targets began */
+    struct ackgate *gates;            /* into the reader's array; one per target */
+    struct mailbox_target *places;    /* owned; last collected, one per target */
+    uint64_t *persisted_moves;        /* owned; places[i].moves that the store has */
+    uint64_t *posted_moves;           /* owned; those of the job under way */
+    struct mailbox_persisted *posted; /* owned; what the job under way has of each target */
+    struct fan_lsn start_lsn;         /* the confirmed position when its targets began */
     size_t targets_count;
 
     enum pipeline_state state;
@@ -64,13 +65,16 @@ struct intake {
     struct report report; /* last collected */
 
     bool open;        /* changes are pushed */
+    bool isolated;    /* in state ERROR for one target, and streaming on for the others */
     bool passed_over; /* some were not, since it was last open */
     bool clean;       /* its memory is empty or in order: it may open at the next session */
     struct fan_lsn passed_hold; /* hold LSN of the oldest that was not; valid if passed_over */
     int64_t passed_commit_us;   /* commit time of that one; 0 unknown, or nothing passed over */
     int64_t closed_commit_us;   /* of the oldest change in its memory when it was closed; 0 none */
     struct fan_position admitted;
-    int64_t restart_at_us; /* after a loss: when to wish it FLOW again; 0 none */
+    struct fan_lsn guard_resolved; /* where the slot's guard saw it last */
+    int64_t guard_since_us;        /* since when it stands there */
+    int64_t restart_at_us;         /* after a loss: when to wish it FLOW again; 0 none */
     struct backoff restart_backoff;
 
     /* Runs of dropped changes that may be sent again, in order: they stay dropped. */

@@ -1,6 +1,7 @@
 #include "engine/keeper.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -14,16 +15,15 @@ struct keeper {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t news;
-    struct persist_job *first;
-    struct persist_job *last;
+    struct keeper_job *first;
+    struct keeper_job *last;
     bool stopping;
     bool damaged;
     struct fan_error damage;
 };
 
-static void keeper_post(struct persister *persister, struct persist_job *job)
+void keeper_post_job(struct keeper *keeper, struct keeper_job *job)
 {
-    struct keeper *keeper = (struct keeper *)persister;
     job->next = NULL;
     (void)pthread_mutex_lock(&keeper->lock); /* cannot fail: a plain mutex that we do not hold */
     if (keeper->last == NULL) {
@@ -36,20 +36,28 @@ static void keeper_post(struct persister *persister, struct persist_job *job)
     (void)pthread_mutex_unlock(&keeper->lock); /* cannot fail: we hold it */
 }
 
-static void keeper_run_job(struct keeper *keeper, struct persist_job *job)
+static void persist_run(struct keeper_job *job, struct store *store)
 {
+    struct persist_job *persist =
+        (struct persist_job *)((char *)job - offsetof(struct persist_job, job));
     struct store_update update = {
-        .sources = &job->source,
-        .sources_count = job->has_source ? 1 : 0,
-        .checkpoints = job->checkpoints,
-        .checkpoints_count = job->checkpoints_count,
-        .pipelines = job->pipelines,
-        .pipelines_count = job->pipelines_count,
-        .gaps = job->gaps,
-        .gaps_count = job->gaps_count,
+        .sources = &persist->source,
+        .sources_count = persist->has_source ? 1 : 0,
+        .checkpoints = persist->checkpoints,
+        .checkpoints_count = persist->checkpoints_count,
+        .pipelines = persist->pipelines,
+        .pipelines_count = persist->pipelines_count,
+        .gaps = persist->gaps,
+        .gaps_count = persist->gaps_count,
     };
-    job->status = store_save(keeper->store, &update, &job->error);
-    job->done(job->context, job);
+    persist->status = store_save(store, &update, &persist->error);
+    persist->done(persist->context, persist);
+}
+
+static void keeper_post(struct persister *persister, struct persist_job *job)
+{
+    job->job.run = persist_run;
+    keeper_post_job((struct keeper *)persister, &job->job);
 }
 
 static void keeper_note_damage(struct keeper *keeper, const struct fan_error *error)
@@ -82,13 +90,13 @@ static bool keeper_check_step(struct keeper *keeper)
     return false;
 }
 
-static struct persist_job *keeper_next(struct keeper *keeper, bool may_wait, bool *ret_stop)
+static struct keeper_job *keeper_next(struct keeper *keeper, bool may_wait, bool *ret_stop)
 {
     (void)pthread_mutex_lock(&keeper->lock); /* cannot fail: a plain mutex that we do not hold */
     while (may_wait && keeper->first == NULL && !keeper->stopping) {
         (void)pthread_cond_wait(&keeper->news, &keeper->lock); /* woken or not, we look again */
     }
-    struct persist_job *job = keeper->first;
+    struct keeper_job *job = keeper->first;
     if (job != NULL) {
         keeper->first = job->next;
         keeper->last = keeper->first == NULL ? NULL : keeper->last;
@@ -105,9 +113,9 @@ static void *keeper_main(void *argument)
     bool checking = store_needs_background_check(keeper->store);
     bool stop = false;
     while (!stop) {
-        struct persist_job *job = keeper_next(keeper, !checking, &stop);
+        struct keeper_job *job = keeper_next(keeper, !checking, &stop);
         if (job != NULL) {
-            keeper_run_job(keeper, job);
+            job->run(job, keeper->store); /* it may be freed now */
         } else if (checking && !stop) {
             checking = keeper_check_step(keeper);
         }
@@ -115,26 +123,30 @@ static void *keeper_main(void *argument)
     return NULL;
 }
 
-enum fan_status keeper_create(struct store *store, const char *data_dir, struct keeper **ret_keeper,
+enum fan_status keeper_create(const char *data_dir, struct keeper **ret_keeper,
                               struct fan_error *reterr)
 {
     struct keeper *keeper = calloc(1, sizeof(*keeper));
     if (keeper == NULL) {
-        store_close(store);
-        return fan_fail(reterr, FAN_RETRY, "could not start the store thread: out of memory");
+        return fan_fail(reterr, FAN_RETRY, "could not make the store thread: out of memory");
     }
     keeper->persister.post = keeper_post;
-    keeper->store = store;
     keeper->data_dir = data_dir;
     (void)pthread_mutex_init(&keeper->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_cond_init(&keeper->news, NULL);  /* the same */
+    *ret_keeper = keeper;
+    return FAN_OK;
+}
+
+enum fan_status keeper_start(struct keeper *keeper, struct store *store, struct fan_error *reterr)
+{
+    keeper->store = store;
     int failure = pthread_create(&keeper->thread, NULL, keeper_main, keeper);
     if (failure != 0) {
+        keeper->store = NULL;
         store_close(store);
-        free(keeper);
         return fan_fail_errno(reterr, FAN_RETRY, failure, "could not start the store thread");
     }
-    *ret_keeper = keeper;
     return FAN_OK;
 }
 
@@ -143,9 +155,9 @@ struct persister *keeper_persister(struct keeper *keeper)
     return &keeper->persister;
 }
 
-void keeper_destroy(struct keeper *keeper)
+void keeper_stop(struct keeper *keeper)
 {
-    if (keeper == NULL) {
+    if (keeper == NULL || keeper->store == NULL) {
         return;
     }
     (void)pthread_mutex_lock(&keeper->lock); /* cannot fail: a plain mutex that we do not hold */
@@ -154,6 +166,12 @@ void keeper_destroy(struct keeper *keeper)
     (void)pthread_mutex_unlock(&keeper->lock); /* cannot fail: we hold it */
     (void)pthread_join(keeper->thread, NULL);  /* cannot fail: it was created and not joined */
     store_close(keeper->store);
+    keeper->store = NULL;
+}
+
+void keeper_destroy(struct keeper *keeper)
+{
+    keeper_stop(keeper);
     free(keeper);
 }
 

@@ -66,33 +66,57 @@ void mailbox_peek(struct mailbox *mailbox, struct mailbox_target *ret_targets)
     mailbox_unlock(mailbox);
 }
 
-void mailbox_persisted(struct mailbox *mailbox, size_t index,
-                       const struct target_checkpoint *checkpoint)
+void mailbox_encourage(struct mailbox *mailbox)
 {
     mailbox_lock(mailbox);
-    mailbox->persisted[index] = *checkpoint;
+    mailbox->encouragements++;
+    mailbox_unlock(mailbox);
+}
+
+void mailbox_divert(struct mailbox *mailbox, enum backlog_kind kind)
+{
+    mailbox_lock(mailbox);
+    mailbox->diversion = kind;
+    mailbox_unlock(mailbox);
+}
+
+enum backlog_kind mailbox_take_diversion(struct mailbox *mailbox)
+{
+    mailbox_lock(mailbox);
+    enum backlog_kind kind = mailbox->diversion;
+    mailbox->diversion = BACKLOG_NONE;
+    mailbox_unlock(mailbox);
+    return kind;
+}
+
+void mailbox_persisted(struct mailbox *mailbox, size_t index,
+                       const struct mailbox_persisted *persisted)
+{
+    mailbox_lock(mailbox);
+    mailbox->persisted[index] = *persisted;
     mailbox->persisted_moves++;
     mailbox_unlock(mailbox);
 }
 
-enum wish mailbox_wanted(struct mailbox *mailbox, uint64_t *ret_serial)
+enum wish mailbox_wanted(struct mailbox *mailbox, uint64_t *ret_serial,
+                         uint64_t *ret_encouragements)
 {
     mailbox_lock(mailbox);
     enum wish wish = mailbox->wish;
     *ret_serial = mailbox->wish_serial;
+    *ret_encouragements = mailbox->encouragements;
     mailbox_unlock(mailbox);
     return wish;
 }
 
 bool mailbox_take_persisted(struct mailbox *mailbox, uint64_t *moves,
-                            struct target_checkpoint *ret_checkpoints)
+                            struct mailbox_persisted *ret_persisted)
 {
     mailbox_lock(mailbox);
     bool news = *moves != mailbox->persisted_moves;
     if (news) {
         *moves = mailbox->persisted_moves;
-        memcpy(ret_checkpoints, mailbox->persisted,
-               mailbox->targets_count * sizeof(*ret_checkpoints));
+        memcpy(ret_persisted, mailbox->persisted, mailbox->targets_count * sizeof(*ret_persisted));
     }
     mailbox_unlock(mailbox);
     return news;
@@ -120,4 +144,53 @@ void mailbox_last_error(struct mailbox *mailbox, size_t index, char text[MAILBOX
     mailbox_lock(mailbox);
     memcpy(text, mailbox->errors[index], MAILBOX_ERROR_MAX);
     mailbox_unlock(mailbox);
+}
+
+bool mailbox_replay(struct mailbox *mailbox, size_t target, struct replay *replay)
+{
+    mailbox_lock(mailbox);
+    bool room = mailbox->replays_count < MAILBOX_REPLAYS_MAX;
+    if (room) {
+        mailbox->replay_targets[mailbox->replays_count] = target;
+        mailbox->replays[mailbox->replays_count++] = replay;
+    }
+    mailbox_unlock(mailbox);
+    return room;
+}
+
+/* The lock is held. */
+static void replay_take_out(struct mailbox *mailbox, size_t index)
+{
+    mailbox->replays_count--;
+    for (; index < mailbox->replays_count; index++) {
+        mailbox->replays[index] = mailbox->replays[index + 1];
+        mailbox->replay_targets[index] = mailbox->replay_targets[index + 1];
+    }
+}
+
+bool mailbox_replay_withdraw(struct mailbox *mailbox, const struct replay *replay)
+{
+    bool found = false;
+    mailbox_lock(mailbox);
+    for (size_t index = 0; index < mailbox->replays_count && !found; index++) {
+        found = mailbox->replays[index] == replay;
+        if (found) {
+            replay_take_out(mailbox, index);
+        }
+    }
+    mailbox_unlock(mailbox);
+    return found;
+}
+
+struct replay *mailbox_next_replay(struct mailbox *mailbox, size_t *ret_target)
+{
+    struct replay *replay = NULL;
+    mailbox_lock(mailbox);
+    if (mailbox->replays_count > 0) {
+        replay = mailbox->replays[0];
+        *ret_target = mailbox->replay_targets[0];
+        replay_take_out(mailbox, 0);
+    }
+    mailbox_unlock(mailbox);
+    return replay;
 }

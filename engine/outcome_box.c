@@ -31,11 +31,29 @@ static void outcome_box_post(struct outcome_sink *sink, const struct outcome *ou
     box->wake(box->wake_context);
 }
 
+static void outcome_box_answer(struct outcome_sink *sink, struct answer *answer)
+{
+    struct outcome_box *box = (struct outcome_box *)sink;
+    FAN_ASSERT(answer->target < box->count);
+    struct outcome_slot *slot = &box->slots[answer->target];
+    answer->next = NULL;
+    (void)pthread_mutex_lock(&box->lock); /* cannot fail: a plain mutex that we do not hold */
+    if (slot->answers_last == NULL) {
+        slot->answers = answer;
+    } else {
+        slot->answers_last->next = answer;
+    }
+    slot->answers_last = answer;
+    (void)pthread_mutex_unlock(&box->lock); /* cannot fail: we hold it */
+    atomic_store_explicit(&box->news, true, memory_order_release);
+    box->wake(box->wake_context);
+}
+
 enum fan_status outcome_box_init(struct outcome_box *box, size_t targets_count,
                                  void (*wake)(void *context), void *wake_context,
                                  struct fan_error *reterr)
 {
-    *box = (struct outcome_box){.sink = {.post = outcome_box_post},
+    *box = (struct outcome_box){.sink = {.post = outcome_box_post, .answer = outcome_box_answer},
                                 .wake = wake,
                                 .wake_context = wake_context,
                                 .count = targets_count};

@@ -1,8 +1,9 @@
 /*
  * outcome_box.h - the completion queue between a pipeline's targets and the pipeline.
  *
- * Outcomes of one target coalesce, because the newest settled position stands for all before it:
- * the box has one place a target and never grows, so posting never blocks and never fails.
+ * Outcomes of one target coalesce, because the newest settled position stands for all before it,
+ * and answers are linked as they are: the box has one place a target and never grows, so posting
+ * never blocks and never fails.
  *
  * Threading:  post from any thread; take by the worker that owns the pipeline.
  */
@@ -23,6 +24,8 @@ struct outcome_slot {
     bool fatal;
     struct target_checkpoint checkpoint;
     struct fan_error error; /* of lost or fatal */
+    struct answer *answers; /* oldest first, linked by `next` */
+    struct answer *answers_last;
 };
 
 struct outcome_box {

@@ -18,7 +18,17 @@
 #include "base/status.h"
 #include "store/record.h"
 
+struct store;
+
+/* Work for the store thread, in line with everybody else's; part of a larger struct. */
+struct keeper_job {
+    /* On the store thread, once; it reports to the poster and is the last to touch the job. */
+    void (*run)(struct keeper_job *job, struct store *store);
+    struct keeper_job *next; /* the keeper's own */
+};
+
 struct persist_job {
+    struct keeper_job job; /* the persister's own */
     struct store_source source;
     bool has_source;
     struct store_checkpoint *checkpoints; /* owned */
@@ -32,7 +42,6 @@ struct persist_job {
     struct fan_error error;
     void (*done)(void *context, struct persist_job *job);
     void *context;
-    struct persist_job *next; /* the persister's own */
 };
 
 struct persister {

@@ -2,14 +2,17 @@
  * pipeline.c - see pipeline.h for the picture.
  *
  * NOTES
- * A step runs in this order: obey the wish, take outcomes, start or deliver, tick, report. The
- * report comes last, so that what the reader sees is what holds until the next step.
+ * A step runs in this order: take outcomes, obey the wish, step the outlets, deliver, act on their
+ * troubles, report. The report comes last, so that what the reader sees is what holds until the next
+ * step.
  *
  * A pipeline that fails keeps everything as it is until the reader wishes it IDLE: only the reader
  * knows that it has stopped pushing, and only then may the ring be emptied.
  */
 #include "engine/pipeline.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,18 +23,14 @@
 enum {
     STEP_BATCHES_MAX = 64,       /* then other pipelines get their turn */
     FLUSH_PATIENCE_US = 3000000, /* for what is under way when a pipeline is stopped */
+    LAGGARD_US = 500000,         /* a target that nobody waits for answers within this */
+    ASK_AGAIN_US = 200000,
 };
 
 static void pipeline_wake(void *context)
 {
     struct pipeline *pipeline = context;
     pipeline->hooks.schedule(pipeline->hooks.context, pipeline);
-}
-
-static struct backoff backoff_of(const struct settings_pipeline *settings)
-{
-    return (struct backoff){.base_us = settings->error_handling.backoff_us,
-                            .max_us = settings->error_handling.backoff_max_us};
 }
 
 static struct encode_settings format_of(const struct settings_target *target)
@@ -70,38 +69,135 @@ static enum fan_status formats_collect(const struct settings_pipeline *settings,
     return FAN_OK;
 }
 
+/* A change that stands for dropped ones may be kept elsewhere once the store knows of them. */
+static bool pipeline_knows_drop(void *context, struct fan_position position)
+{
+    struct pipeline *pipeline = context;
+    struct ring_gap gaps[RING_GAPS_MAX];
+    size_t count = ring_gaps(&pipeline->ring, gaps);
+    for (size_t index = 0; index < count; index++) {
+        if (position_compare(gaps[index].range.first, position) <= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the commit policy can do without these events at this target: others have them, under a
+ * quorum, which stay. */
+static bool pipeline_may_gap(void *context, const struct backlog *backlog,
+                             const struct change_gap *gap)
+{
+    const struct pipeline *pipeline = context;
+    size_t have = 0;
+    const struct outlet *outlet = NULL;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        const struct outlet *peer = &pipeline->outlets[index];
+        if (&peer->backlog == backlog) {
+            outlet = peer;
+            continue;
+        }
+        have += position_compare(peer->settled, gap->last) >= 0 &&
+                position_compare(peer->given_up, gap->first) < 0;
+    }
+    const struct settings_commit *commit = &pipeline->settings->commit_policy;
+    return commit->mode == COMMIT_QUORUM ? have >= (size_t)commit->quorum
+                                         : outlet != NULL && !outlet->counts;
+}
+
+static struct batch *pipeline_marker(void *context, const struct change_gap *gap)
+{
+    struct pipeline *pipeline = context;
+    return assembler_marker(&pipeline->assembler, gap);
+}
+
+bool pipeline_spill_directory(const char *data_dir, const char *pipeline, const char *target,
+                              char *text, size_t text_size)
+{
+    /* A plus cannot be in a name, so that two pairs of names never share a directory. */
+    int size = snprintf(text, text_size, "%s/spill-%s+%s", data_dir, pipeline, target);
+    return size > 0 && (size_t)size < text_size;
+}
+
+static enum fan_status outlet_create(struct pipeline *pipeline, const struct pipeline_setup *setup,
+                                     size_t index, size_t format, struct fan_error *reterr)
+{
+    const struct settings_pipeline *settings = setup->settings;
+    const struct settings_target *target_settings = settings_target_at(settings, index);
+    const struct target_type *type = target_type_find(target_settings->type);
+    FAN_ASSERT(type != NULL); /* the conf decoder knows the types */
+    char directory[PATH_MAX];
+    if (!pipeline_spill_directory(setup->data_dir, settings->name, target_settings->name, directory,
+                                  sizeof(directory))) {
+        return fan_fail(reterr, FAN_FATAL, "data directory \"%s\" has too long a name",
+                        setup->data_dir);
+    }
+    struct target_context context = {
+        .pipeline = settings->name,
+        .target = target_settings->name,
+        .index = (uint32_t)index,
+        .format = format,
+        .lane = setup->first_lane + 2 * index,
+        .outcomes = &pipeline->outcomes.sink,
+        .executor = setup->executor,
+        .encode = setup->context,
+        .requests_max = (uint64_t)settings->batch.max_inflight,
+        .deadline_us = target_settings->deadline_us,
+    };
+    struct target *target = NULL;
+    enum fan_status status = type->create(target_settings->options, &context, &target, reterr);
+    if (status != FAN_OK) {
+        return status;
+    }
+    struct outlet_setup outlet = {
+        .settings = settings,
+        .target_settings = target_settings,
+        .target = target,
+        .format = format,
+        .index = index,
+        .outcomes = &pipeline->outcomes,
+        .pool = pipeline->assembler.pool,
+        .letterbox = setup->letterbox,
+        .encode = setup->context,
+        .executor = setup->executor,
+        .lane = setup->first_lane + 2 * index + 1,
+        .directory = directory,
+        .marker = pipeline_marker,
+        .knows_drop = pipeline_knows_drop,
+        .may_gap = pipeline_may_gap,
+        .wake = pipeline_wake,
+        .context = pipeline,
+    };
+    status = outlet_init(&pipeline->outlets[index], &outlet, reterr);
+    if (status != FAN_OK) {
+        type->destroy(target);
+    }
+    return status;
+}
+
 static enum fan_status outlets_create(struct pipeline *pipeline, const struct pipeline_setup *setup,
                                       const size_t *formats, struct fan_error *reterr)
 {
-    const struct settings_pipeline *settings = setup->settings;
-    for (size_t index = 0; index < settings->targets.count; index++) {
-        const struct settings_target *target_settings = settings_target_at(settings, index);
-        const struct target_type *type = target_type_find(target_settings->type);
-        FAN_ASSERT(type != NULL); /* the conf decoder knows the types */
-        struct target_context context = {
-            .pipeline = settings->name,
-            .target = target_settings->name,
-            .index = (uint32_t)index,
-            .format = formats[index],
-            .lane = setup->first_lane + index,
-            .outcomes = &pipeline->outcomes.sink,
-            .executor = setup->executor,
-        };
-        struct target *target = NULL;
-        enum fan_status status = type->create(target_settings->options, &context, &target, reterr);
-        if (status != FAN_OK) {
-            return status;
-        }
-        status = outlet_init(&pipeline->outlets[index], settings->name, target_settings->name,
-                             target, formats[index], (uint64_t)settings->batch.max_inflight,
-                             backoff_of(settings), reterr);
-        if (status != FAN_OK) {
-            type->destroy(target);
-            return status;
-        }
-        pipeline->outlets_count++;
+    enum fan_status status = FAN_OK;
+    for (size_t index = 0; index < setup->settings->targets.count && status == FAN_OK; index++) {
+        status = outlet_create(pipeline, setup, index, formats[index], reterr);
+        pipeline->outlets_count += status == FAN_OK;
     }
-    return FAN_OK;
+    return status;
+}
+
+/* Whether some target needs to know what each event is about: for lanes, and for parking. */
+static bool wants_labels(const struct settings_pipeline *settings)
+{
+    for (size_t index = 0; index < settings->targets.count; index++) {
+        const struct target_type *type =
+            target_type_find(settings_target_at(settings, index)->type);
+        FAN_ASSERT(type != NULL); /* the conf decoder knows the types */
+        if (type->labels || type->request != NULL) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum fan_status pipeline_build(struct pipeline *pipeline, const struct pipeline_setup *setup,
@@ -143,7 +239,7 @@ static enum fan_status pipeline_build(struct pipeline *pipeline, const struct pi
     }
     if (status == FAN_OK) {
         status = assembler_init(&pipeline->assembler, assembler_limits, formats, formats_count,
-                                setup->context, reterr);
+                                wants_labels(settings), setup->context, reterr);
     }
     if (status != FAN_OK) {
         return status;
@@ -162,7 +258,7 @@ enum fan_status pipeline_init(struct pipeline *pipeline, const struct pipeline_s
         .settings = setup->settings,
         .hooks = setup->hooks,
         .run = RUN_IDLE,
-        .start_backoff = backoff_of(setup->settings),
+        .ask_again_us = INT64_MAX,
         .rng = rng_seeded(setup->seed),
     };
     enum fan_status status = pipeline_build(pipeline, setup, reterr);
@@ -196,25 +292,34 @@ void pipeline_release(struct pipeline *pipeline)
     *pipeline = (struct pipeline){0};
 }
 
-void pipeline_resume_target(struct pipeline *pipeline, size_t index,
-                            const struct target_checkpoint *checkpoint)
+enum fan_status pipeline_resume_target(struct pipeline *pipeline, size_t index,
+                                       struct outlet_memory *memory, struct fan_error *reterr)
 {
-    pipeline->outlets[index].settled = *checkpoint;
-    pipeline->outlets[index].given = checkpoint->position;
+    return outlet_resume(&pipeline->outlets[index], memory, reterr);
+}
+
+/* Whether targets may be started and get something. */
+static bool pipeline_may_deliver(const struct pipeline *pipeline)
+{
+    return (pipeline->run == RUN_STARTING || pipeline->run == RUN_FLOWING) &&
+           (pipeline->wish == WISH_FLOW || pipeline->wish == WISH_DRAIN);
+}
+
+static struct outlet_moment moment_of(struct pipeline *pipeline, int64_t now_us)
+{
+    return (struct outlet_moment){.may_deliver = pipeline_may_deliver(pipeline),
+                                  .now_us = now_us,
+                                  .wall_us = pipeline->hooks.wall_us(pipeline->hooks.context),
+                                  .rng = &pipeline->rng};
 }
 
 /* ---- failing, stopping, starting ---- */
 
-/* Keeps the last error of a target, and shows it to the threads that ask. */
-static void pipeline_note_error(struct pipeline *pipeline, size_t index,
-                                const struct fan_error *error)
-{
-    pipeline->outlets[index].last_error = *error;
-    mailbox_note_error(&pipeline->mailbox, index, error->text);
-}
-
 static void pipeline_fail(struct pipeline *pipeline, bool lost, const struct fan_error *error)
 {
+    if (pipeline->run == RUN_IDLE) {
+        return; /* nothing is in memory */
+    }
     if (pipeline->run == RUN_FAILED) {
         return; /* the first reason is the one to show */
     }
@@ -237,6 +342,12 @@ static bool outlets_all(const struct pipeline *pipeline, bool (*holds)(const str
     return true;
 }
 
+/* Whether a change waits for this target; the others are diverted when they would hold it up. */
+static bool outlet_paces(const struct pipeline *pipeline, const struct outlet *outlet)
+{
+    return outlet->counts || pipeline->settings->commit_policy.mode == COMMIT_QUORUM;
+}
+
 static void outlets_flush(struct pipeline *pipeline, int64_t now_us)
 {
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
@@ -250,19 +361,9 @@ static void outlets_flush(struct pipeline *pipeline, int64_t now_us)
 /* Stops the targets and drops everything: the reader has stopped pushing. */
 static void pipeline_become_idle(struct pipeline *pipeline)
 {
+    int64_t wall_us = pipeline->hooks.wall_us(pipeline->hooks.context);
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        outlet_stop(&pipeline->outlets[index]);
-    }
-    /* What the targets still posted before they stopped counts. */
-    for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct outcome_slot slot = outcome_box_take(&pipeline->outcomes, index);
-        struct outlet *outlet = &pipeline->outlets[index];
-        if (slot.settled &&
-            position_compare(slot.checkpoint.position, outlet->settled.position) > 0) {
-            outlet->given = slot.checkpoint.position;
-            outlet_settle(outlet, &slot.checkpoint,
-                          pipeline->hooks.wall_us(pipeline->hooks.context));
-        }
+        outlet_stop(&pipeline->outlets[index], wall_us);
     }
     pipeline_drop_taken(pipeline);
     batch_unref(pipeline->current);
@@ -279,10 +380,22 @@ static void pipeline_flush_step(struct pipeline *pipeline, int64_t now_us)
     }
 }
 
+static void pipeline_encourage(struct pipeline *pipeline)
+{
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        outlet_encourage(&pipeline->outlets[index]);
+    }
+}
+
 static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
 {
     uint64_t serial;
-    enum wish wish = mailbox_wanted(&pipeline->mailbox, &serial);
+    uint64_t encouragements;
+    enum wish wish = mailbox_wanted(&pipeline->mailbox, &serial, &encouragements);
+    if (encouragements != pipeline->encouragements) {
+        pipeline->encouragements = encouragements;
+        pipeline_encourage(pipeline);
+    }
     if (serial == pipeline->wish_serial) {
         return;
     }
@@ -303,8 +416,6 @@ static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
     case WISH_DRAIN:
         if (pipeline->run == RUN_IDLE) {
             pipeline->run = RUN_STARTING;
-            pipeline->start_at_us = now_us;
-            backoff_reset(&pipeline->start_backoff);
         } else if (pipeline->run == RUN_HELD) {
             pipeline->run = RUN_FLOWING;
         }
@@ -314,110 +425,307 @@ static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
             pipeline->run = RUN_HELD;
         }
         break;
+    case WISH_SPILL:
+    case WISH_GAP:
+        if (pipeline->run == RUN_IDLE || pipeline->run == RUN_HELD) {
+            pipeline->run = RUN_FLOWING;
+        }
+        break;
     }
 }
 
-static void pipeline_start_step(struct pipeline *pipeline, int64_t now_us)
+/* It has started when every target that a change waits for has, or is diverted. */
+static void pipeline_start_step(struct pipeline *pipeline)
 {
-    if (now_us < pipeline->start_at_us) {
-        return;
-    }
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct outlet *outlet = &pipeline->outlets[index];
-        struct fan_error error;
-        enum fan_status status = outlet->started ? FAN_OK : outlet_start(outlet, &error);
-        if (status == FAN_OK) {
-            continue;
-        }
-        bool first = outlet->last_error.text[0] == '\0';
-        pipeline_note_error(pipeline, index, &error);
-        if (status == FAN_FATAL || status == FAN_POISON) {
-            pipeline_fail(pipeline, false, &error);
+        const struct outlet *outlet = &pipeline->outlets[index];
+        if (outlet_paces(pipeline, outlet) && outlet_holds_start(outlet)) {
             return;
         }
-        if (first) {
-            log_write(LOG_WARN, "target could not start, will be tried again",
-                      LOG_TEXT("pipeline", outlet->pipeline), LOG_TEXT("target", outlet->name),
-                      LOG_TEXT("error", error.text));
-        }
-        count_add(&outlet->counters.retries, 1);
-        pipeline->start_at_us = now_us + backoff_next_us(&pipeline->start_backoff, &pipeline->rng);
-        return;
     }
     pipeline->run = pipeline->wish == WISH_HOLD ? RUN_HELD : RUN_FLOWING;
 }
 
 /* ---- outcomes ---- */
 
-static void pipeline_take_outcomes(struct pipeline *pipeline)
+static void pipeline_take_outcomes(struct pipeline *pipeline, const struct outlet_moment *moment)
 {
     if (!outcome_box_news(&pipeline->outcomes)) {
         return;
     }
-    int64_t wall_us = pipeline->hooks.wall_us(pipeline->hooks.context);
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct outlet *outlet = &pipeline->outlets[index];
-        struct outcome_slot slot = outcome_box_take(&pipeline->outcomes, index);
-        if (!outlet->started) {
-            continue; /* what a stopped target said was taken when it stopped */
-        }
-        if (slot.settled) {
-            outlet_settle(outlet, &slot.checkpoint, wall_us);
-        }
-        if (slot.fatal || slot.lost) {
-            pipeline_note_error(pipeline, index, &slot.error);
-            pipeline_fail(pipeline, slot.lost && !slot.fatal, &slot.error);
-        }
+        outlet_take(&pipeline->outlets[index], moment);
     }
 }
 
 static void pipeline_tell_persisted(struct pipeline *pipeline)
 {
-    struct target_checkpoint checkpoints[PIPELINE_TARGETS_MAX];
-    if (!mailbox_take_persisted(&pipeline->mailbox, &pipeline->persisted_moves, checkpoints)) {
+    struct mailbox_persisted persisted[PIPELINE_TARGETS_MAX];
+    if (!mailbox_take_persisted(&pipeline->mailbox, &pipeline->persisted_moves, persisted)) {
         return;
     }
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct outlet *outlet = &pipeline->outlets[index];
-        bool any = position_compare(checkpoints[index].position, (struct fan_position){0}) != 0;
-        if (outlet->started && any && outlet->target->type->checkpointed != NULL) {
-            outlet->target->type->checkpointed(outlet->target, &checkpoints[index]);
+        const struct mailbox_persisted *place = &persisted[index];
+        if (position_compare(place->checkpoint.position, (struct fan_position){0}) != 0) {
+            outlet_persisted(&pipeline->outlets[index], &place->checkpoint, place->gap_serial,
+                             place->gap_count);
         }
     }
 }
 
+static void pipeline_take_replays(struct pipeline *pipeline)
+{
+    size_t target;
+    struct replay *replay = mailbox_next_replay(&pipeline->mailbox, &target);
+    if (replay == NULL) {
+        return;
+    }
+    struct fan_error error;
+    bool works = pipeline_may_deliver(pipeline);
+    enum fan_status status = works
+                                 ? outlet_replay(&pipeline->outlets[target], replay, &error)
+                                 : fan_fail(&error, FAN_RETRY, "the pipeline does not deliver now");
+    if (status == FAN_OK) {
+        return;
+    }
+    if (status == FAN_AGAIN) {
+        (void)fan_fail(&error, FAN_RETRY, "another replay is under way"); /* the text counts */
+    }
+    replay->stopped = true;
+    replay->error = error;
+    batch_unref(replay->batch);
+    replay->batch = NULL;
+    replay->done(replay); /* the last use of it */
+}
+
+/* ---- troubles ---- */
+
+/* How many targets take changes as they come. */
+static size_t outlets_live(const struct pipeline *pipeline)
+{
+    size_t live = 0;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        const struct outlet *outlet = &pipeline->outlets[index];
+        live += outlet->divert == BACKLOG_NONE && outlet->started && !outlet->circuit_open;
+    }
+    return live;
+}
+
+/* Whether the commit policy, or the buffer's, lets this target fall behind now. `others` says how
+ * many of the other targets do not. */
+static bool may_fall_behind(const struct pipeline *pipeline, const struct outlet *outlet,
+                            size_t others)
+{
+    const struct settings_pipeline *settings = pipeline->settings;
+    if (settings->commit_policy.mode == COMMIT_QUORUM) {
+        return others >= (size_t)settings->commit_policy.quorum;
+    }
+    return !outlet->counts;
+}
+
+/* Whether the buffer's policy lets any target go on out of its spill. */
+static bool may_spill(const struct pipeline *pipeline)
+{
+    const struct settings_buffer *buffer = &pipeline->settings->buffer;
+    return buffer->policy == BUFFER_SPILL && buffer->spill_max > 0;
+}
+
+static const char *policy_name(enum error_policy policy)
+{
+    static const char *const names[] = {"isolate", "stop_source", "stop_all"};
+    return names[policy];
+}
+
+static void apply_policy(struct pipeline *pipeline, struct outlet *outlet)
+{
+    const struct settings_errors *errors = &pipeline->settings->error_handling;
+    log_write(LOG_ERROR, "target fails persistently", LOG_TEXT("pipeline", outlet->pipeline),
+              LOG_TEXT("target", outlet->name),
+              LOG_TEXT("policy", policy_name((enum error_policy)errors->on_persistent_failure)),
+              LOG_TEXT("error", outlet->error.text));
+    if (errors->on_persistent_failure == ERRORS_ISOLATE) {
+        outlet_divert(outlet, errors->dead_letter ? BACKLOG_LETTERS : BACKLOG_GAP, &outlet->error);
+        return;
+    }
+    struct fan_error error = outlet->error;
+    (void)fan_fail(&error, FAN_FATAL, "target \"%s\": %s", outlet->name, outlet->error.text);
+    pipeline->policy = (enum error_policy)errors->on_persistent_failure;
+    pipeline_fail(pipeline, false, &error);
+}
+
+static void outlet_failed(struct pipeline *pipeline, struct outlet *outlet, enum trouble trouble,
+                          int64_t now_us)
+{
+    outlet->fatal = outlet->fatal || trouble == TROUBLE_FATAL;
+    if (outlet->divert != BACKLOG_NONE) {
+        outlet->moves++; /* shown, and kept */
+        return;
+    }
+    if (trouble == TROUBLE_SPENT && !outlet->circuit_open) {
+        return; /* it could not be diverted before, and works again */
+    }
+    bool live = outlet->started && !outlet->circuit_open;
+    bool may = may_fall_behind(pipeline, outlet, outlets_live(pipeline) - live);
+    if (pipeline->settings->commit_policy.mode == COMMIT_QUORUM && !may) {
+        outlet->moves++;
+        return; /* too few are left: it holds, as the laggards that follow it do */
+    }
+    if (may || may_spill(pipeline)) {
+        outlet_divert(outlet, BACKLOG_SPILL, &outlet->error);
+    } else {
+        apply_policy(pipeline, outlet);
+    }
+    if (outlet->divert == BACKLOG_NONE && pipeline->run != RUN_FAILED) {
+        outlet->trouble = trouble; /* it could not be done now */
+        pipeline->ask_again_us = now_us + ASK_AGAIN_US;
+    }
+}
+
+static void pipeline_act_on_troubles(struct pipeline *pipeline, int64_t now_us)
+{
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        enum trouble trouble = outlet_take_trouble(outlet);
+        if (pipeline->run == RUN_IDLE || pipeline->run == RUN_FAILED) {
+            continue; /* it has been dealt with */
+        }
+        if (trouble == TROUBLE_LOST) {
+            pipeline_fail(pipeline, true, &outlet->error);
+        } else if (trouble != TROUBLE_NONE) {
+            outlet_failed(pipeline, outlet, trouble, now_us);
+            if (outlet->trouble == TROUBLE_LOST) { /* by being diverted */
+                (void)outlet_take_trouble(outlet); /* known */
+                pipeline_fail(pipeline, true, &outlet->error);
+            }
+        }
+    }
+}
+
+/* A target that nobody waits for, and that does not answer, goes on out of its backlog. */
+static int64_t pipeline_divert_laggards(struct pipeline *pipeline, int64_t now_us)
+{
+    static const struct fan_error slow = {.text = "it is slower than the others"};
+    int64_t due_us = INT64_MAX;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        if (outlet->counts || !outlet->answering || outlet->divert != BACKLOG_NONE ||
+            courier_idle(&outlet->courier) || outlet->replay != NULL) {
+            continue;
+        }
+        size_t settled = 0; /* others that have what it lacks */
+        for (size_t other = 0; other < pipeline->outlets_count; other++) {
+            const struct outlet *peer = &pipeline->outlets[other];
+            settled += other != index && peer->divert == BACKLOG_NONE &&
+                       position_compare(peer->settled, outlet->given) >= 0;
+        }
+        if (!may_fall_behind(pipeline, outlet, settled)) {
+            continue;
+        }
+        if (now_us - outlet->busy_us >= LAGGARD_US) {
+            outlet_divert(outlet, BACKLOG_SPILL, &slow);
+        } else if (outlet->busy_us + LAGGARD_US < due_us) {
+            due_us = outlet->busy_us + LAGGARD_US;
+        }
+    }
+    return due_us;
+}
+
 /* ---- delivering ---- */
 
-/* Offers the current batch to the outlets that do not have it. True when all have. */
-static bool pipeline_offer_current(struct pipeline *pipeline, int64_t now_us)
+static size_t bits_count(uint64_t bits)
+{
+    return (size_t)__builtin_popcountll(bits);
+}
+
+/* Whether a diversion would lose what comes. */
+static bool loses(const struct outlet *outlet)
+{
+    return !outlet->counts && outlet->settings->buffer.spill_max == 0;
+}
+
+/* Those that hold the current batch up although they need not are diverted. */
+static void pipeline_divert_holders(struct pipeline *pipeline, int64_t now_us)
+{
+    static const struct fan_error slow = {.text = "it is slower than the others"};
+    static const struct fan_error full = {.text = "the buffer is full"};
+    bool overflow = may_spill(pipeline) && ring_reader_waits(&pipeline->ring);
+    uint64_t diverted = 0;
+    uint64_t required = 0;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        diverted |= (uint64_t)(pipeline->outlets[index].divert != BACKLOG_NONE) << index;
+        required |= (uint64_t)pipeline->outlets[index].counts << index;
+    }
+    bool quorum = pipeline->settings->commit_policy.mode == COMMIT_QUORUM;
+    size_t have = pipeline->outlets_count - bits_count(pipeline->current_left | diverted);
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        if ((pipeline->current_left >> index & 1) == 0 || outlet->divert != BACKLOG_NONE) {
+            continue;
+        }
+        /* Those that count come first: nobody is spilled for a batch that has to wait anyway. */
+        bool ahead = quorum || (pipeline->current_left & required) == 0;
+        bool behind = ahead && may_fall_behind(pipeline, outlet, have);
+        if (behind && loses(outlet) && outlet->answering && !courier_idle(&outlet->courier) &&
+            now_us - outlet->busy_us < LAGGARD_US) {
+            continue; /* pipeline_divert_laggards() sees to it */
+        }
+        if (!behind && !overflow) {
+            outlet_goes_on(outlet);
+        } else if (!outlet_settles_down(outlet, now_us)) {
+            outlet_divert(outlet, BACKLOG_SPILL, behind ? &slow : &full);
+            if (outlet->divert == BACKLOG_NONE) {
+                pipeline->ask_again_us = now_us + ASK_AGAIN_US;
+            }
+        }
+    }
+}
+
+/* For the slot's guard: everything is kept elsewhere, or given up. */
+static void pipeline_divert_all(struct pipeline *pipeline, enum backlog_kind kind)
+{
+    static const struct fan_error guard = {.text = "the slot holds too much WAL"};
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        if (pipeline->outlets[index].divert == BACKLOG_NONE) {
+            outlet_divert(&pipeline->outlets[index], kind, &guard);
+        }
+    }
+}
+
+static void pipeline_offer_to_those_left(struct pipeline *pipeline,
+                                         const struct outlet_moment *moment)
 {
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
         uint64_t bit = (uint64_t)1 << index;
-        if ((pipeline->current_left & bit) == 0) {
-            continue;
-        }
-        struct fan_error error;
-        bool failing = pipeline->outlets[index].last_error.text[0] != '\0';
-        switch (outlet_offer(&pipeline->outlets[index], pipeline->current, &pipeline->rng, now_us,
-                             &error)) {
-        case OFFER_ACCEPTED:
+        if ((pipeline->current_left & bit) != 0 &&
+            outlet_offer(&pipeline->outlets[index], pipeline->current, moment) == OFFER_ACCEPTED) {
             pipeline->current_left &= ~bit;
-            if (failing) {
-                mailbox_note_error(&pipeline->mailbox, index, "");
-            }
-            break;
-        case OFFER_WAIT:
-            break;
-        case OFFER_RETRY:
-            pipeline_note_error(pipeline, index, &error);
-            break;
-        case OFFER_FATAL:
-            pipeline_note_error(pipeline, index, &error);
-            pipeline_fail(pipeline, false, &error);
-            return false;
         }
     }
+}
+
+/* A backlog that could not take the batch, or could not be begun, tells nobody when it can. */
+static void pipeline_ask_again(struct pipeline *pipeline, int64_t now_us)
+{
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        const struct outlet *outlet = &pipeline->outlets[index];
+        bool waits = outlet->divert != BACKLOG_NONE ||
+                     (outlet->no_more_us != 0 && outlet->no_more_us <= now_us);
+        if ((pipeline->current_left >> index & 1) != 0 && waits) {
+            pipeline->ask_again_us = now_us + ASK_AGAIN_US;
+        }
+    }
+}
+
+/* Offers the current batch to the outlets that do not have it. True when all have. */
+static bool pipeline_offer_current(struct pipeline *pipeline, const struct outlet_moment *moment)
+{
+    pipeline_offer_to_those_left(pipeline, moment);
     if (pipeline->current_left != 0) {
+        pipeline_divert_holders(pipeline, moment->now_us);
+        pipeline_offer_to_those_left(pipeline, moment);
+    }
+    if (pipeline->current_left != 0) {
+        pipeline_ask_again(pipeline, moment->now_us);
         return false;
     }
     batch_unref(pipeline->current);
@@ -481,12 +789,13 @@ static bool pipeline_cut(struct pipeline *pipeline, enum cut_reason reason, int6
 }
 
 /* Delivers while something can be. Returns whether it stopped only to let others have a turn. */
-static bool pipeline_flow(struct pipeline *pipeline, int64_t now_us)
+static bool pipeline_flow(struct pipeline *pipeline, const struct outlet_moment *moment)
 {
+    int64_t now_us = moment->now_us;
     unsigned batches = 0;
     while (pipeline->run == RUN_FLOWING) {
         if (pipeline->current != NULL) {
-            if (!pipeline_offer_current(pipeline, now_us)) {
+            if (!pipeline_offer_current(pipeline, moment)) {
                 return false;
             }
             if (++batches == STEP_BATCHES_MAX) {
@@ -511,8 +820,17 @@ static bool pipeline_flow(struct pipeline *pipeline, int64_t now_us)
     return false;
 }
 
+/* Whether a target holds everything until an operator comes: no use in waiting for it. */
+static bool outlet_stuck(const struct outlet *outlet)
+{
+    return outlet->fatal && (outlet->divert == BACKLOG_NONE || outlet->squeezed);
+}
+
 static void pipeline_drain_step(struct pipeline *pipeline, int64_t now_us)
 {
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        pipeline->drained = pipeline->drained || outlet_stuck(&pipeline->outlets[index]);
+    }
     if (pipeline->run != RUN_FLOWING || pipeline->current != NULL) {
         return;
     }
@@ -538,13 +856,19 @@ static void target_report(const struct pipeline *pipeline, size_t index,
                           struct mailbox_target *ret_target, int64_t *ret_oldest_us)
 {
     const struct outlet *outlet = &pipeline->outlets[index];
-    const struct window_entry *under_way = outlet_oldest(outlet);
     const struct batch_event *waiting = oldest_unoffered(pipeline, index);
-    *ret_target = (struct mailbox_target){.settled = outlet->settled, .moves = outlet->moves};
+    *ret_target = (struct mailbox_target){.checkpoint = outlet->checkpoint,
+                                          .settled = outlet->settled,
+                                          .fatal = outlet->fatal,
+                                          .moves = outlet->moves};
+    if (!outlet->backlog.gap_known) {
+        ret_target->gap = outlet->backlog.gap;
+    }
     int64_t commit_us = 0;
-    if (under_way != NULL) {
-        ret_target->next_hold = under_way->first_hold;
-        commit_us = under_way->first_commit_us;
+    if (outlet_oldest(outlet, &ret_target->next_hold, &commit_us)) {
+        /* filled */
+    } else if (position_compare(outlet->settled, outlet->given) < 0) {
+        ret_target->next_hold = LSN_NONE; /* in the backlog, and not durable there yet */
     } else if (waiting != NULL) {
         ret_target->next_hold = waiting->hold_lsn;
         commit_us = waiting->commit_time_us;
@@ -557,20 +881,54 @@ static void target_report(const struct pipeline *pipeline, size_t index,
     }
 }
 
-/* A target that refuses although nothing of it is under way waits for its checkpoint. */
+/* A target that refuses although nothing of it is under way waits for its checkpoint; one that is
+ * ready again waits until the store has its gap. */
 static bool pipeline_is_urgent(const struct pipeline *pipeline)
 {
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        if (outlet_waits_for_gap(&pipeline->outlets[index])) {
+            return true;
+        }
+    }
     if (pipeline->current == NULL || pipeline->run != RUN_FLOWING) {
         return false;
     }
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
         const struct outlet *outlet = &pipeline->outlets[index];
         if ((pipeline->current_left & ((uint64_t)1 << index)) != 0 && outlet_empty(outlet) &&
+            outlet->started && !outlet->answering && outlet->divert == BACKLOG_NONE &&
             outlet->retry_at_us == 0) {
             return true;
         }
     }
     return false;
+}
+
+static void pipeline_show_errors(struct pipeline *pipeline)
+{
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        if (strcmp(outlet->last_error.text, outlet->shown_error) != 0) {
+            (void)snprintf(outlet->shown_error, sizeof(outlet->shown_error), "%s",
+                           outlet->last_error.text); /* same sizes */
+            mailbox_note_error(&pipeline->mailbox, index, outlet->shown_error);
+        }
+    }
+}
+
+static void report_isolation(const struct pipeline *pipeline, struct report *report)
+{
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        const struct outlet *outlet = &pipeline->outlets[index];
+        if (outlet_isolated(outlet)) {
+            const char *why =
+                outlet->last_error.text[0] != '\0' ? outlet->last_error.text : outlet->error.text;
+            (void)fan_fail(&report->error, FAN_RETRY, "target \"%s\" is isolated: %s", outlet->name,
+                           why[0] != '\0' ? why : "it catches up");
+            report->isolated = true;
+            return;
+        }
+    }
 }
 
 static void pipeline_report(struct pipeline *pipeline)
@@ -581,6 +939,7 @@ static void pipeline_report(struct pipeline *pipeline)
         .wish_serial = pipeline->wish_serial,
         .drained = pipeline->drained,
         .lost = pipeline->lost,
+        .policy = pipeline->policy,
         .urgent = pipeline_is_urgent(pipeline),
     };
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
@@ -588,59 +947,77 @@ static void pipeline_report(struct pipeline *pipeline)
     }
     if (pipeline->run == RUN_FAILED) {
         report.error = pipeline->error;
+    } else {
+        report_isolation(pipeline, &report);
     }
+    pipeline_show_errors(pipeline);
     mailbox_report(&pipeline->mailbox, &report, targets);
     /* Progress alone wakes nobody: the reader looks when it next persists. */
     const struct report *before = &pipeline->reported;
     bool wake = before->run != report.run || before->wish_serial != report.wish_serial ||
-                before->drained != report.drained || before->urgent != report.urgent;
+                before->drained != report.drained || before->urgent != report.urgent ||
+                before->isolated != report.isolated;
     pipeline->reported = report;
     if (wake) {
         pipeline->hooks.wake_reader(pipeline->hooks.context, pipeline);
     }
 }
 
-static int64_t pipeline_deadline(struct pipeline *pipeline, int64_t now_us)
+static int64_t earlier(int64_t left_us, int64_t right_us)
 {
-    int64_t deadline = INT64_MAX;
-    if (pipeline->run == RUN_STARTING) {
-        deadline = pipeline->start_at_us;
-    } else if (pipeline->run == RUN_FLUSHING) {
-        deadline = pipeline->flush_until_us;
+    return left_us < right_us ? left_us : right_us;
+}
+
+static int64_t pipeline_deadline(const struct pipeline *pipeline)
+{
+    int64_t deadline = pipeline->ask_again_us;
+    if (pipeline->run == RUN_FLUSHING) {
+        deadline = earlier(deadline, pipeline->flush_until_us);
     } else if (pipeline->run == RUN_FLOWING && pipeline->current == NULL) {
-        int64_t due_us = assembler_due_us(&pipeline->assembler);
         /* An open transaction is not cut by time: its commit brings the next step. */
-        deadline = pipeline->assembler.whole > 0 || !pipeline->assembler.limits.respect_source_tx
-                       ? due_us
-                       : INT64_MAX;
-    }
-    for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct outlet *outlet = &pipeline->outlets[index];
-        if (!outlet->started) {
-            continue;
-        }
-        int64_t tick_us = outlet->target->type->tick(outlet->target, now_us);
-        deadline = tick_us < deadline ? tick_us : deadline;
-        if (pipeline->run == RUN_FLOWING && outlet->retry_at_us != 0 &&
-            outlet->retry_at_us < deadline) {
-            deadline = outlet->retry_at_us;
-        }
+        bool may_cut =
+            pipeline->assembler.whole > 0 || !pipeline->assembler.limits.respect_source_tx;
+        deadline = earlier(deadline, may_cut ? assembler_due_us(&pipeline->assembler) : INT64_MAX);
     }
     return deadline;
+}
+
+static int64_t pipeline_step_outlets(struct pipeline *pipeline, const struct outlet_moment *moment)
+{
+    int64_t due_us = INT64_MAX;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        due_us = earlier(due_us, outlet_step(&pipeline->outlets[index], moment));
+    }
+    return due_us;
 }
 
 int64_t pipeline_step(struct pipeline *pipeline, int64_t now_us)
 {
     thread_owner_bind(&pipeline->owner);
+    struct outlet_moment moment = moment_of(pipeline, now_us);
     bool more = false;
-    pipeline_take_outcomes(pipeline);
+    pipeline->ask_again_us = INT64_MAX;
+    pipeline_take_outcomes(pipeline, &moment);
     pipeline_obey(pipeline, now_us);
+    moment.may_deliver = pipeline_may_deliver(pipeline);
     pipeline_tell_persisted(pipeline);
+    pipeline_take_replays(pipeline);
+    int64_t due_us = pipeline_step_outlets(pipeline, &moment);
+    pipeline_act_on_troubles(pipeline, now_us);
+    enum backlog_kind diversion = mailbox_take_diversion(&pipeline->mailbox);
+    if (diversion != BACKLOG_NONE && pipeline_may_deliver(pipeline)) {
+        pipeline_divert_all(pipeline, diversion);
+    }
     if (pipeline->run == RUN_STARTING) {
-        pipeline_start_step(pipeline, now_us);
+        pipeline_start_step(pipeline);
     }
     if (pipeline->run == RUN_FLOWING) {
-        more = pipeline_flow(pipeline, now_us);
+        if (pipeline->wish == WISH_SPILL || pipeline->wish == WISH_GAP) {
+            pipeline_divert_all(pipeline,
+                                pipeline->wish == WISH_SPILL ? BACKLOG_SPILL : BACKLOG_GAP);
+        }
+        more = pipeline_flow(pipeline, &moment);
+        due_us = earlier(due_us, pipeline_divert_laggards(pipeline, now_us));
     }
     if (pipeline->run == RUN_FLUSHING) {
         pipeline_flush_step(pipeline, now_us);
@@ -648,8 +1025,12 @@ int64_t pipeline_step(struct pipeline *pipeline, int64_t now_us)
     if (pipeline->wish == WISH_DRAIN && !more) {
         pipeline_drain_step(pipeline, now_us);
     }
-    int64_t deadline = pipeline_deadline(pipeline, now_us);
+    /* What was offered may have settled at once, failed, or begun something. */
+    moment.may_deliver = pipeline_may_deliver(pipeline);
+    due_us = earlier(due_us, pipeline_step_outlets(pipeline, &moment));
+    pipeline_act_on_troubles(pipeline, now_us);
+    due_us = earlier(due_us, pipeline_deadline(pipeline));
     pipeline_report(pipeline);
     thread_owner_unbind(&pipeline->owner);
-    return more ? now_us : deadline;
+    return more ? now_us : due_us;
 }

@@ -5,8 +5,9 @@
  *
  * A passive state machine: pipeline_step() does what can be done now without blocking, and says
  * when it wants to be stepped again. It obeys the wishes in its mailbox and reports there. A batch
- * is offered to all targets before the next one is cut, so the slowest target's window paces the
- * pipeline; what is not cut stays in the ring, where the buffer's policy applies.
+ * is offered to all targets before the next one is cut, so the slowest target that the commit policy
+ * waits for paces the pipeline; the others are diverted to their backlog as soon as they would hold
+ * it up. What is not cut stays in the ring, where the buffer's policy applies.
  *
  * INVARIANTS  (1) a change leaves memory unsettled only in RUN_FAILED and RUN_IDLE.
  *             (2) positions offered to a target strictly increase while it is started.
@@ -49,6 +50,8 @@ struct pipeline_setup {
     const struct settings_pipeline *settings;
     const struct encode_context *context;
     struct io_executor *executor;
+    struct letterbox *letterbox;
+    const char *data_dir; /* where spills are made; borrowed during the call */
     struct pipeline_hooks hooks;
     uint64_t seed;
     uint64_t first_lane; /* targets get the lanes first_lane, first_lane + 1, ... */
@@ -74,14 +77,15 @@ struct pipeline {
     bool taken_whole; /* the last one taken ends its transaction */
     enum run run;
     uint64_t wish_serial; /* the wish in effect */
+    uint64_t encouragements;
     enum wish wish;
-    struct backoff start_backoff;
-    int64_t start_at_us;
     int64_t flush_until_us;
+    int64_t ask_again_us; /* for a diversion that could not be made; INT64_MAX: none */
     struct rng rng;
     uint64_t persisted_moves;
     struct report reported; /* the last one */
     struct fan_error error;
+    enum error_policy policy; /* of RUN_FAILED that was not a loss */
     bool lost;
     bool drained;
     struct pipeline_counters counters;
@@ -98,8 +102,13 @@ enum fan_status pipeline_init(struct pipeline *pipeline, const struct pipeline_s
 void pipeline_release(struct pipeline *pipeline);
 
 /* Before the first step: where target `index` stood in the store. */
-void pipeline_resume_target(struct pipeline *pipeline, size_t index,
-                            const struct target_checkpoint *checkpoint);
+enum fan_status pipeline_resume_target(struct pipeline *pipeline, size_t index,
+                                       struct outlet_memory *memory,
+                                       struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* The directory of a target's spill. False when it does not fit. */
+bool pipeline_spill_directory(const char *data_dir, const char *pipeline, const char *target,
+                              char *text, size_t text_size);
 
 /* Returns when to step again (monotonic us), `now_us` for at once, INT64_MAX for not by time. */
 int64_t pipeline_step(struct pipeline *pipeline, int64_t now_us);

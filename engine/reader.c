@@ -41,6 +41,7 @@ enum fan_status reader_init(struct reader *reader, const struct reader_setup *se
         .routes_count = 1,
         .routes_capacity = 16,
         .view = {.blocked_by = -1},
+        .guard = {.settings = setup->settings != NULL ? &setup->settings->slot_guard : NULL},
     };
     reader_sink_init(&reader->sink);
     pthread_condattr_t attributes;
@@ -73,7 +74,7 @@ enum fan_status reader_add(struct reader *reader, size_t index, size_t first_gat
     struct intake_setup with_gates = *setup;
     with_gates.gates = &reader->gates[first_gate];
     for (size_t target = 0; target < setup->settings->targets.count; target++) {
-        struct fan_position settled = setup->pipeline->outlets[target].settled.position;
+        struct fan_position settled = setup->pipeline->outlets[target].settled;
         with_gates.gates[target] = (struct ackgate){.given = settled, .settled = settled};
     }
     return intake_init(&reader->intakes[index], &with_gates, reterr);
@@ -122,7 +123,7 @@ void reader_begin_pipelines(struct reader *reader)
     for (size_t index = 0; index < reader->intakes_count; index++) {
         struct intake *intake = &reader->intakes[index];
         bool runs = intake->state != PIPELINE_PAUSED && intake->state != PIPELINE_STOPPED &&
-                    intake->state != PIPELINE_ERROR;
+                    (intake->state != PIPELINE_ERROR || intake->isolated);
         if (runs && !reader->stopping) {
             intake_wish(intake, WISH_FLOW);
         }
@@ -147,6 +148,53 @@ static void reader_fail_intake(struct reader *reader, struct intake *intake, con
     reader->persist_soon = true;
 }
 
+void reader_stop_reading(struct reader *reader, const char *reason)
+{
+    for (size_t index = 0; index < reader->intakes_count; index++) {
+        struct intake *intake = &reader->intakes[index];
+        bool runs = intake->state == PIPELINE_INITIALIZING || intake->state == PIPELINE_STREAMING ||
+                    intake->isolated;
+        if (runs) {
+            reader_take_out(reader, intake);
+            intake->restart_at_us = 0;
+            intake_become(intake, PIPELINE_STOPPED, reason,
+                          reader->hooks.wall_us(reader->hooks.context));
+        }
+    }
+    reader->persist_soon = true;
+    reader->halted = true;
+    (void)snprintf(reader->halt_reason, sizeof(reader->halt_reason), "%s", reason); /* may be cut */
+    reader->source->type->halt(reader->source, true);
+}
+
+/* What `stop_source` and `stop_all` ask for. */
+static void reader_apply_policy(struct reader *reader, const struct intake *failed)
+{
+    if (failed->report.policy == ERRORS_ISOLATE) {
+        return;
+    }
+    reader->policy = failed->report.policy;
+    reader->policy_error = failed->report.error;
+    if (reader->policy == ERRORS_STOP_ALL) {
+        return; /* the engine looks */
+    }
+    char reason[STORE_REASON_MAX];
+    (void)snprintf(reason, sizeof(reason), "stop_source: pipeline \"%s\" failed",
+                   failed->settings->name); /* may be cut */
+    reader_stop_reading(reader, reason);
+}
+
+/* An operator starts a pipeline again: its source reads again. */
+static void reader_resume_source(struct reader *reader)
+{
+    if (reader->halted) {
+        reader->halted = false;
+        reader->halt_reason[0] = '\0';
+        reader->policy = ERRORS_ISOLATE;
+        reader->source->type->halt(reader->source, false);
+    }
+}
+
 static void reader_pipeline_failed(struct reader *reader, struct intake *intake, int64_t now_us)
 {
     const struct report *report = &intake->report;
@@ -155,14 +203,32 @@ static void reader_pipeline_failed(struct reader *reader, struct intake *intake,
     }
     if (!report->lost) {
         reader_fail_intake(reader, intake, report->error.text);
+        reader_apply_policy(reader, intake);
         return;
     }
     log_write(LOG_WARN, "target lost what was not durable, it is read again from the slot",
               LOG_TEXT("pipeline", intake->settings->name), LOG_TEXT("error", report->error.text));
     reader_take_out(reader, intake);
-    bool runs = intake->state == PIPELINE_INITIALIZING || intake->state == PIPELINE_STREAMING;
+    bool runs = intake->state == PIPELINE_INITIALIZING || intake->state == PIPELINE_STREAMING ||
+                intake->isolated;
     if (runs && !reader->stopping) { /* a paused one waits for its resume */
         intake->restart_at_us = now_us + backoff_next_us(&intake->restart_backoff, &reader->rng);
+    }
+}
+
+/* A target that counts is cut off, or works again; the others of its pipeline stream on. */
+static void reader_show_isolation(struct reader *reader, struct intake *intake)
+{
+    const struct report *report = &intake->report;
+    bool running = intake->state == PIPELINE_INITIALIZING || intake->state == PIPELINE_STREAMING;
+    if (report->isolated && running && intake->wish == WISH_FLOW && intake_obeyed(intake)) {
+        intake_become(intake, PIPELINE_ERROR, report->error.text,
+                      reader->hooks.wall_us(reader->hooks.context));
+        intake->isolated = true;
+        reader->persist_soon = true;
+    } else if (!report->isolated && intake->isolated && report->run == RUN_FLOWING) {
+        intake_become(intake, PIPELINE_STREAMING, "", reader->hooks.wall_us(reader->hooks.context));
+        reader->persist_soon = true;
     }
 }
 
@@ -171,8 +237,12 @@ static void reader_collect_places(struct reader *reader, struct intake *intake)
     for (size_t target = 0; target < intake->targets_count; target++) {
         const struct mailbox_target *place = &intake->places[target];
         struct ackgate *gate = &intake->gates[target];
-        if (position_compare(place->settled.position, gate->settled) > 0) {
-            ackgate_settle(gate, place->settled.position, place->next_hold);
+        struct fan_position settled = place->settled;
+        if (position_compare(settled, gate->given) > 0) {
+            settled = gate->given; /* a backlog of an earlier run: its changes come again */
+        }
+        if (position_compare(settled, gate->settled) > 0) {
+            ackgate_settle(gate, settled, place->next_hold);
             backoff_reset(&intake->restart_backoff);
         }
     }
@@ -194,6 +264,7 @@ static void reader_collect(struct reader *reader, int64_t now_us)
         if (intake->report.run == RUN_FAILED) {
             reader_pipeline_failed(reader, intake, now_us);
         }
+        reader_show_isolation(reader, intake);
         if (intake->report.run == RUN_IDLE && intake_obeyed(intake) && !intake->clean) {
             intake_forget(intake);
             intake_emptied(intake);
@@ -211,7 +282,9 @@ static void reader_revive(struct reader *reader, int64_t now_us)
             intake->restart_at_us = 0;
             intake_wish(intake, WISH_FLOW);
         }
-        if (intake->open || intake->wish != WISH_FLOW || !intake->clean) {
+        bool flows =
+            intake->wish == WISH_FLOW || intake->wish == WISH_SPILL || intake->wish == WISH_GAP;
+        if (intake->open || !flows || !intake->clean) {
             continue;
         }
         if (intake->passed_over) {
@@ -227,7 +300,8 @@ static void reader_show_streaming(struct reader *reader)
     for (size_t index = 0; index < reader->intakes_count; index++) {
         struct intake *intake = &reader->intakes[index];
         if (intake->state == PIPELINE_INITIALIZING && intake->open &&
-            intake->report.run == RUN_FLOWING && intake_obeyed(intake)) {
+            intake->report.run == RUN_FLOWING && intake_obeyed(intake) &&
+            !intake->report.isolated) {
             intake_become(intake, PIPELINE_STREAMING, "",
                           reader->hooks.wall_us(reader->hooks.context));
             reader->persist_soon = true;
@@ -248,6 +322,7 @@ static void reader_publish_view(struct reader *reader, int64_t now_us)
     reader->view.persisted = reader->persisted;
     reader->view.blocked_by = reader->blocked_by;
     reader->view.persist_failures = reader->persist_failures;
+    memcpy(reader->view.halt_reason, reader->halt_reason, sizeof(reader->view.halt_reason));
     for (size_t index = 0; index < reader->intakes_count; index++) {
         const struct intake *intake = &reader->intakes[index];
         struct intake_view *view = &reader->intake_views[index];
@@ -290,8 +365,16 @@ static void command_apply(struct reader *reader, struct command *command, int64_
     case PIPELINE_STOP:
         reader_take_out(reader, intake);
         break;
-    case PIPELINE_RESUME:
+    case PIPELINE_RESTART:
+        if (intake->open && !intake->isolated) {
+            reader_take_out(reader, intake);
+        }
+        /* fall through */
     case PIPELINE_START:
+        mailbox_encourage(&intake->pipeline->mailbox);
+        reader_resume_source(reader);
+        /* fall through */
+    case PIPELINE_RESUME:
         if (!reader->begun) {
             break; /* it begins with the others, at the first session */
         }
@@ -321,6 +404,7 @@ static bool command_in_effect(const struct reader *reader, const struct command 
         return intake_obeyed(intake) && intake->report.run == RUN_IDLE;
     case PIPELINE_RESUME:
     case PIPELINE_START:
+    case PIPELINE_RESTART:
         return true;
     }
     return true;
@@ -529,6 +613,7 @@ void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_
         reader_do_commands(reader, now_us);
     }
     reader_revive(reader, now_us);
+    guard_step(&reader->guard, reader, now_us);
     if (reader->rewind_wanted && reader->session && !reader->stopping) {
         log_write(LOG_INFO, "stream is read again from the confirmed position",
                   LOG_TEXT("source", reader->name), LOG_LSN("confirmed", reader->persisted.value));

@@ -26,6 +26,7 @@
 #include "base/rng.h"
 #include "conf/settings.h"
 #include "engine/acktrack.h"
+#include "engine/guard.h"
 #include "engine/intake.h"
 #include "engine/persist.h"
 #include "engine/state.h"
@@ -63,6 +64,7 @@ struct reader_view {
     int blocked_by; /* index of the intake that holds the reader, or -1 */
     int64_t persist_failures;
     char persist_error[FAN_ERROR_TEXT_MAX];
+    char halt_reason[256]; /* why reading has ended until an operator comes; "" it has not */
 };
 
 struct reader_hooks {
@@ -127,6 +129,13 @@ struct reader {
     int64_t persist_failures;
     bool store_broken;
 
+    /* What the failure of a pipeline asks for; ERRORS_ISOLATE: nothing. */
+    enum error_policy policy;
+    struct fan_error policy_error;
+    bool halted;           /* the source reads no more, until an operator starts a pipeline */
+    char halt_reason[256]; /* "" when it is not */
+    struct guard guard;
+
     /* Other threads' side. */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t command_done;
@@ -163,6 +172,10 @@ void reader_start(struct reader *reader, int64_t now_us);
  */
 void reader_begin_pipelines(struct reader *reader);
 void reader_step(struct reader *reader, int64_t now_us, struct source_wait *ret_wait);
+
+/* Stops every pipeline that runs, for this reason, and ends the session: the slot is kept. An
+ * operator who starts a pipeline has the source read again. */
+void reader_stop_reading(struct reader *reader, const char *reason);
 
 /* Any thread. Returns when the verb is in effect and persisted, or at the deadline. */
 enum fan_status reader_command(struct reader *reader, size_t intake, enum pipeline_verb verb,

@@ -77,21 +77,73 @@ static void job_add_checkpoint(struct persist_job *job, struct intake *intake, s
     const struct mailbox_target *place = &intake->places[target];
     struct store_checkpoint *record = &job->checkpoints[job->checkpoints_count++];
     *record = (struct store_checkpoint){
-        .commit_lsn = place->settled.position.commit_lsn.value,
-        .seq = place->settled.position.seq,
+        .commit_lsn = place->checkpoint.position.commit_lsn.value,
+        .seq = place->checkpoint.position.seq,
+        .settled_lsn = place->settled.commit_lsn.value,
+        .settled_seq = place->settled.seq,
+        .fatal = place->fatal,
         .updated_us = wall_us,
         .start_lsn = intake->start_lsn.value,
     };
     /* Names are bounded by the conf; an address is for people and may be cut. */
     (void)snprintf(record->pipeline, sizeof(record->pipeline), "%s", intake->settings->name);
     (void)snprintf(record->target, sizeof(record->target), "%s", settings->name);
-    (void)snprintf(record->detail, sizeof(record->detail), "%s", place->settled.detail);
+    (void)snprintf(record->detail, sizeof(record->detail), "%s", place->checkpoint.detail);
     (void)snprintf(record->type, sizeof(record->type), "%s", settings->type);
     const struct target_type *type = target_type_find(settings->type);
     if (type != NULL && type->address != NULL) {
         type->address(settings->options, record->address, sizeof(record->address));
     }
     intake->posted_moves[target] = place->moves;
+    intake->posted[target] = (struct mailbox_persisted){.checkpoint = place->checkpoint,
+                                                        .gap_serial = place->gap.serial,
+                                                        .gap_count = place->gap.range.count};
+}
+
+/* Ids of gap rows: those of a ring are even, those of a target's backlog odd. */
+static int64_t gap_id_of(const struct intake *intake, uint64_t serial, bool backlog)
+{
+    return intake->gap_id_base + 2 * (int64_t)serial + backlog;
+}
+
+static void gap_fill(struct store_gap *row, const struct intake *intake, size_t target,
+                     const struct change_gap *range, int64_t gap_id, const char *cause,
+                     int64_t wall_us)
+{
+    *row = (struct store_gap){
+        .gap_id = gap_id,
+        .first_lsn = range->first.commit_lsn.value,
+        .first_seq = range->first.seq,
+        .last_lsn = range->last.commit_lsn.value,
+        .last_seq = range->last.seq,
+        .count = range->count,
+        .at_us = wall_us,
+    };
+    /* Names are bounded by the conf, the cause is the engine's own. */
+    (void)snprintf(row->pipeline, sizeof(row->pipeline), "%s", intake->settings->name);
+    (void)snprintf(row->target, sizeof(row->target), "%s",
+                   settings_target_at(intake->settings, target)->name);
+    (void)snprintf(row->cause, sizeof(row->cause), "%s", cause);
+}
+
+/* The gaps of backlogs, each of one target. */
+static bool job_add_backlog_gaps(struct persist_job *job, struct intake *intake, int64_t wall_us)
+{
+    struct store_gap *rows =
+        realloc(job->gaps, (job->gaps_count + intake->targets_count + 1) * sizeof(*rows));
+    if (rows == NULL) {
+        return false;
+    }
+    job->gaps = rows;
+    for (size_t target = 0; target < intake->targets_count; target++) {
+        const struct backlog_gap *gap = &intake->places[target].gap;
+        bool posted = intake->places[target].moves != intake->persisted_moves[target];
+        if (posted && gap->range.count > 0) {
+            gap_fill(&job->gaps[job->gaps_count++], intake, target, &gap->range,
+                     gap_id_of(intake, gap->serial, true), gap->cause, wall_us);
+        }
+    }
+    return true;
 }
 
 static void job_add_state(struct persist_job *job, struct intake *intake)
@@ -106,7 +158,7 @@ static void job_add_state(struct persist_job *job, struct intake *intake)
     intake->state_posted = intake->state_moves;
 }
 
-/* A run of drops is the same for every target of the pipeline: one row each. */
+/* A run of drops of the ring is the same for every target of the pipeline: one row each. */
 static bool job_add_gaps(struct persist_job *job, struct intake *intake, int64_t wall_us)
 {
     struct ring_gap gaps[RING_GAPS_MAX];
@@ -119,22 +171,8 @@ static bool job_add_gaps(struct persist_job *job, struct intake *intake, int64_t
     job->gaps = rows;
     for (size_t index = 0; index < count; index++) {
         for (size_t target = 0; target < intake->targets_count; target++) {
-            const struct change_gap *range = &gaps[index].range;
-            struct store_gap *row = &job->gaps[job->gaps_count++];
-            *row = (struct store_gap){
-                .gap_id = intake->gap_id_base + (int64_t)gaps[index].serial,
-                .first_lsn = range->first.commit_lsn.value,
-                .first_seq = range->first.seq,
-                .last_lsn = range->last.commit_lsn.value,
-                .last_seq = range->last.seq,
-                .count = range->count,
-                .cause = "buffer full: drop_oldest",
-                .at_us = wall_us,
-            };
-            /* Names are bounded by the conf. */
-            (void)snprintf(row->pipeline, sizeof(row->pipeline), "%s", intake->settings->name);
-            (void)snprintf(row->target, sizeof(row->target), "%s",
-                           settings_target_at(intake->settings, target)->name);
+            gap_fill(&job->gaps[job->gaps_count++], intake, target, &gaps[index].range,
+                     gap_id_of(intake, gaps[index].serial, false), STORE_GAP_DROPPED, wall_us);
         }
     }
     return true;
@@ -169,6 +207,9 @@ static bool job_fill(struct reader *reader, struct persist_job *job)
         }
         if (intake->pipeline->ring.limits.policy == RING_DROP_OLDEST &&
             !job_add_gaps(job, intake, wall_us)) {
+            return false;
+        }
+        if (!job_add_backlog_gaps(job, intake, wall_us)) {
             return false;
         }
     }
@@ -209,26 +250,13 @@ void reader_persist_begin(struct reader *reader, int64_t now_us)
 
 /* ---- the result ---- */
 
-static void intake_persisted(struct intake *intake, const struct persist_job *job)
+static void intake_persisted(struct intake *intake)
 {
     intake->state_persisted = intake->state_posted;
-    size_t row = 0;
     for (size_t target = 0; target < intake->targets_count; target++) {
-        if (intake->persisted_moves[target] == intake->posted_moves[target]) {
-            continue;
-        }
-        intake->persisted_moves[target] = intake->posted_moves[target];
-        const char *name = settings_target_at(intake->settings, target)->name;
-        for (; row < job->checkpoints_count; row++) {
-            const struct store_checkpoint *record = &job->checkpoints[row];
-            if (strcmp(record->pipeline, intake->settings->name) == 0 &&
-                strcmp(record->target, name) == 0) {
-                struct target_checkpoint checkpoint = {
-                    .position = {{record->commit_lsn}, record->seq}};
-                memcpy(checkpoint.detail, record->detail, sizeof(checkpoint.detail));
-                mailbox_persisted(&intake->pipeline->mailbox, target, &checkpoint);
-                break;
-            }
+        if (intake->persisted_moves[target] != intake->posted_moves[target]) {
+            intake->persisted_moves[target] = intake->posted_moves[target];
+            mailbox_persisted(&intake->pipeline->mailbox, target, &intake->posted[target]);
         }
     }
     intake->pipeline->hooks.schedule(intake->pipeline->hooks.context, intake->pipeline);
@@ -242,14 +270,14 @@ static void intake_gaps_persisted(struct intake *intake, const struct persist_jo
     for (size_t row = 0; row < job->gaps_count && count < RING_GAPS_MAX; row++) {
         const struct store_gap *record = &job->gaps[row];
         if (strcmp(record->pipeline, intake->settings->name) != 0 ||
-            strcmp(record->target, target) != 0) {
+            strcmp(record->target, target) != 0 || strcmp(record->cause, STORE_GAP_DROPPED) != 0) {
             continue;
         }
         gaps[count] = (struct ring_gap){
             .range = {.first = {{record->first_lsn}, record->first_seq},
                       .last = {{record->last_lsn}, record->last_seq},
                       .count = record->count},
-            .serial = (uint64_t)(record->gap_id - intake->gap_id_base),
+            .serial = (uint64_t)(record->gap_id - intake->gap_id_base) / 2,
         };
         intake_remember_gap(intake, &gaps[count].range);
         count++;
@@ -290,7 +318,7 @@ static void reader_persist_succeeded(struct reader *reader, const struct persist
             listed = strcmp(job->checkpoints[row].pipeline, intake->settings->name) == 0;
         }
         if (listed || intake->state_posted != intake->state_persisted) {
-            intake_persisted(intake, job);
+            intake_persisted(intake);
         }
         if (job->gaps_count > 0) {
             intake_gaps_persisted(intake, job);

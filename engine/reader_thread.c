@@ -68,6 +68,9 @@ static void *thread_main(void *argument)
         if (reader_has_ended(thread->reader)) {
             break;
         }
+        if (wait.deadline_us > look_at_us) {
+            wait.deadline_us = look_at_us;
+        }
         if (wait.deadline_us > now_us) {
             thread_wait(thread, &wait, clock_monotonic_us());
         }

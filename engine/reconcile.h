@@ -4,8 +4,9 @@
  * By name: a pipeline or target that the store does not know begins at its source's confirmed
  * position. One that the conf has no more is forgotten, unless it was holding the slot (PAUSED,
  * STOPPED or ERROR): then the start is refused until --forget names it, because whatever it has
- * not delivered can never be had again. The same holds for a target that is behind another one of
- * its pipeline, or whose pipeline was holding the slot: --forget PIPELINE/TARGET. A rename is both. A changed address keeps its checkpoint.
+ * not delivered can never be had again. So is one that has dead letters or a spill, and a target
+ * that is behind another one of its pipeline, or whose pipeline was holding the slot: it is named
+ * as --forget PIPELINE/TARGET. A rename is both. A changed address keeps its checkpoint.
  */
 #ifndef ENGINE_RECONCILE_H
 #define ENGINE_RECONCILE_H
@@ -15,7 +16,8 @@
 
 /*
  * Removes from the store, and from `state`, what the conf has no more. FAN_FATAL with the code
- * PIPELINE_REMOVED or TARGET_REMOVED when that needs --forget, FORGET_UNKNOWN when it names nothing; statuses of store_save() otherwise.
+ * PIPELINE_REMOVED or TARGET_REMOVED when that needs --forget, FORGET_UNKNOWN when that names
+ * nothing; statuses of store_save() otherwise.
  */
 enum fan_status reconcile(const struct engine_setup *setup, struct store *store,
                           struct store_state *state, struct fan_error *reterr) FAN_MUST_CHECK;

@@ -2,7 +2,8 @@
  * state.h - the states of a pipeline and the one table of legal transitions.
  *
  *     INITIALIZING ──► BASELINING ──► STREAMING ⇄ PAUSED
- *          any of them ──► ERROR, STOPPED;   ERROR, STOPPED ──► INITIALIZING
+ *          any of them ──► ERROR, STOPPED;   any of them ──► INITIALIZING (start, restart)
+ *          ERROR ──► STREAMING: an isolated target works again
  *
  * A state is kept in the store and survives a restart: a pipeline that was PAUSED, STOPPED or in
  * ERROR comes back so, every other one starts with INITIALIZING.
@@ -19,12 +20,19 @@ enum pipeline_state {
     PIPELINE_BASELINING,
     PIPELINE_STREAMING,
     PIPELINE_PAUSED,  /* holds the ack at its checkpoint; keeps what it has queued */
-    PIPELINE_ERROR,   /* as STOPPED, because something failed; the reason is shown */
+    PIPELINE_ERROR,   /* as STOPPED, because something failed; the reason is shown. Or one of its
+                         targets is isolated, while the others stream on. */
     PIPELINE_STOPPED, /* holds the ack at its checkpoint; holds nothing in memory */
     PIPELINE_STATES_COUNT,
 };
 
-enum pipeline_verb { PIPELINE_PAUSE, PIPELINE_RESUME, PIPELINE_STOP, PIPELINE_START };
+enum pipeline_verb {
+    PIPELINE_PAUSE,
+    PIPELINE_RESUME,
+    PIPELINE_STOP,
+    PIPELINE_START,
+    PIPELINE_RESTART, /* a stop and a start; targets that wait for an operator are tried */
+};
 
 const char *pipeline_state_name(enum pipeline_state state);
 bool pipeline_state_parse(const char *name, enum pipeline_state *ret_state);

@@ -11,6 +11,11 @@
 #include "base/count.h"
 #include "engine/engine_internal.h"
 
+static const char *const divert_names[] = {[BACKLOG_NONE] = "none",
+                                           [BACKLOG_SPILL] = "spill",
+                                           [BACKLOG_LETTERS] = "dead_letters",
+                                           [BACKLOG_GAP] = "gap"};
+
 static void target_take(struct engine_pipeline *from, size_t index,
                         const struct mailbox_target *place, struct target_status *ret_target)
 {
@@ -22,7 +27,16 @@ static void target_take(struct engine_pipeline *from, size_t index,
         .name = settings->name,
         .type = settings->type,
         .durability = says ? type->durability(settings->options) : NULL,
-        .settled = place->settled.position,
+        .checkpoint = place->checkpoint.position,
+        .settled = place->settled,
+        .required = from->pipeline.outlets[index].counts,
+        .divert = divert_names[atomic_load_explicit(&counters->divert, memory_order_relaxed)],
+        .circuit_open = atomic_load_explicit(&counters->circuit_open, memory_order_relaxed),
+        .fatal = atomic_load_explicit(&counters->fatal, memory_order_relaxed),
+        .backlog = count_get(&counters->backlog),
+        .letters = count_get(&counters->letters),
+        .parked_keys = count_get(&counters->parked_keys),
+        .gap = count_get(&counters->gap),
         .settled_wall_us = atomic_load_explicit(&counters->settled_wall_us, memory_order_relaxed),
         .delivered = count_get(&counters->delivered),
         .already = count_get(&counters->already),
@@ -33,7 +47,7 @@ static void target_take(struct engine_pipeline *from, size_t index,
         .inflight_bytes = count_get(&counters->inflight_bytes),
         .retry_at_us = atomic_load_explicit(&counters->retry_at_us, memory_order_relaxed),
     };
-    memcpy(ret_target->detail, place->settled.detail, sizeof(ret_target->detail));
+    memcpy(ret_target->detail, place->checkpoint.detail, sizeof(ret_target->detail));
     mailbox_last_error(&from->pipeline.mailbox, index, ret_target->last_error);
 }
 
@@ -54,15 +68,26 @@ static void pipeline_sum(struct engine_pipeline *from, const struct intake_count
     status->depth_bytes = depth.bytes;
     status->gaps = depth.gaps;
     status->gap = depth.dropped + count_get(&counters->gap_count);
-    status->lossy = status->gap > 0;
+    size_t least = 0;
     uint64_t fewest = UINT64_MAX;
+    bool any_gap = status->gap > 0;
     for (size_t index = 0; index < status->targets_count; index++) {
-        uint64_t has = status->targets[index].delivered + status->targets[index].already;
+        uint64_t has = outlet_counters_settled(&from->pipeline.outlets[index].counters);
+        any_gap = any_gap || status->targets[index].gap > 0;
+        least = has < fewest ? index : least;
         fewest = has < fewest ? has : fewest;
     }
-    status->delivered = fewest;
+    const struct target_status *target = &status->targets[least];
+    uint64_t rest = fewest - target->letters - target->gap; /* delivered, or in the backlog */
+    status->delivered = target->delivered + target->already;
+    status->delivered = status->delivered < rest ? status->delivered : rest;
+    bool letters = strcmp(target->divert, "dead_letters") == 0;
+    status->dead_lettered = target->letters + (letters ? rest - status->delivered : 0);
+    status->spilled = letters ? 0 : rest - status->delivered;
+    status->gap += target->gap;
+    status->lossy = any_gap;
     uint64_t read = count_get(&counters->read) - count_get(&counters->given_up);
-    uint64_t done = status->delivered + status->gap;
+    uint64_t done = status->delivered + status->dead_lettered + status->spilled + status->gap;
     status->read = read > done ? read : done; /* the counters are read one after the other */
     status->pending = status->read - done;
     status->inserts = count_get(&counters->inserts);
@@ -144,6 +169,9 @@ static void source_take(struct engine_source *from, const struct reader_view *vi
         .persist_failures = view->persist_failures,
     };
     from->reader.source->type->status(from->reader.source, &ret_source->source);
+    if (view->halt_reason[0] != '\0') {
+        memcpy(ret_source->source.reason, view->halt_reason, sizeof(view->halt_reason));
+    }
     if (view->blocked_by >= 0) {
         ret_source->blocked_by = from->reader.intakes[view->blocked_by].settings->name;
     }
@@ -246,6 +274,16 @@ bool engine_status_ready(const struct engine_status *status)
     return true;
 }
 
+/* Whether it has failed as a whole: one of which a target is isolated goes on for the others. */
+static bool pipeline_has_failed(const struct pipeline_status *pipeline)
+{
+    bool works = false;
+    for (size_t target = 0; target < pipeline->targets_count; target++) {
+        works = works || strcmp(pipeline->targets[target].divert, "none") != 0;
+    }
+    return pipeline->state == PIPELINE_ERROR && !works;
+}
+
 bool engine_status_live(const struct engine_status *status)
 {
     for (size_t at = 0; at < status->sources_count; at++) {
@@ -254,7 +292,7 @@ bool engine_status_live(const struct engine_status *status)
         for (size_t index = 0; index < status->pipelines_count; index++) {
             if (strcmp(status->pipelines[index].source, status->sources[at].name) == 0) {
                 pipelines++;
-                failed += status->pipelines[index].state == PIPELINE_ERROR;
+                failed += pipeline_has_failed(&status->pipelines[index]);
             }
         }
         if (status->sources[at].source.state == SOURCE_FAILED ||

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -9,6 +10,7 @@ enum { BATCH_EVENTS_FIRST = 64 };
 
 struct batch_pool {
     size_t formats_count;
+    bool labelled;
     size_t spare_max;
     size_t spare_bytes_max;
     pthread_mutex_t lock; /* guards what follows */
@@ -27,7 +29,8 @@ static void batch_free(struct batch *batch)
     free(batch);
 }
 
-struct batch_pool *batch_pool_create(size_t formats_count, size_t spare_max, size_t spare_bytes_max)
+struct batch_pool *batch_pool_create(size_t formats_count, bool labelled, size_t spare_max,
+                                     size_t spare_bytes_max)
 {
     FAN_ASSERT(formats_count <= BATCH_FORMATS_MAX);
     struct batch_pool *pool = calloc(1, sizeof(*pool));
@@ -35,7 +38,8 @@ struct batch_pool *batch_pool_create(size_t formats_count, size_t spare_max, siz
         free(pool);
         return NULL;
     }
-    pool->formats_count = formats_count;
+    pool->formats_count = formats_count + labelled;
+    pool->labelled = labelled;
     pool->spare_max = spare_max;
     pool->spare_bytes_max = spare_bytes_max;
     return pool;
@@ -64,6 +68,7 @@ static struct batch *batch_create(struct batch_pool *pool)
     }
     batch->pool = pool;
     batch->formats_count = pool->formats_count;
+    batch->labelled = pool->labelled;
     for (size_t i = 0; i < batch->formats_count; i++) {
         bytes_init(&batch->encoded[i].bytes, UINT32_MAX);
     }
@@ -209,5 +214,93 @@ enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret
     }
     ret_rest->events_count = count - first;
     batch->events_count = first;
+    return FAN_OK;
+}
+
+const uint8_t *batch_label_bytes(const struct batch *batch, size_t index, size_t *ret_size)
+{
+    if (!batch->labelled) {
+        *ret_size = 0;
+        return (const uint8_t *)"";
+    }
+    return batch_event_bytes(batch, batch->formats_count - 1, index, ret_size);
+}
+
+/* Takes the text up to the next NUL; false when there is none. */
+static bool label_part(const char **at, size_t *left, const char **ret_text, size_t *ret_size)
+{
+    const char *end = memchr(*at, '\0', *left);
+    if (end == NULL) {
+        return false;
+    }
+    *ret_text = *at;
+    *ret_size = (size_t)(end - *at);
+    *left -= *ret_size + 1;
+    *at = end + 1;
+    return true;
+}
+
+bool batch_label_parse(const uint8_t *bytes, size_t size, struct batch_label *ret_label)
+{
+    const char *at = (const char *)bytes;
+    size_t left = size;
+    struct batch_label label;
+    if (!label_part(&at, &left, &label.schema, &label.schema_size) ||
+        !label_part(&at, &left, &label.table, &label.table_size) ||
+        !label_part(&at, &left, &label.key, &label.key_size) || memchr(at, '\0', left) != NULL) {
+        return false;
+    }
+    label.old_key = at;
+    label.old_key_size = left;
+    *ret_label = label;
+    return true;
+}
+
+struct batch_label batch_label(const struct batch *batch, size_t index)
+{
+    struct batch_label label = {.schema = "", .table = "", .key = "", .old_key = ""};
+    size_t size;
+    const uint8_t *bytes = batch_label_bytes(batch, index, &size);
+    (void)batch_label_parse(bytes, size, &label); /* all empty where there is none */
+    return label;
+}
+
+/* Appends to one format; a format that stays empty has its separator, too. */
+static bool encoded_append(struct encoded *encoded, size_t index, const uint8_t *bytes, size_t size)
+{
+    bytes_append(&encoded->bytes, bytes, size);
+    encoded->ends[index] = (uint32_t)encoded->bytes.size;
+    bytes_append_char(&encoded->bytes, '\n');
+    return bytes_ok(&encoded->bytes);
+}
+
+enum fan_status batch_append(struct batch *batch, const struct batch_event *event, size_t format,
+                             const uint8_t *bytes, size_t size, const uint8_t *label,
+                             size_t label_size)
+{
+    if (!batch_reserve_event(batch)) {
+        return FAN_RETRY;
+    }
+    size_t index = batch->events_count;
+    size_t labels = batch->labelled ? batch->formats_count - 1 : SIZE_MAX;
+    bool fits = true;
+    for (size_t i = 0; i < batch->formats_count; i++) {
+        bool wanted = i == format;
+        const uint8_t *from = i == labels ? label : wanted ? bytes : NULL;
+        fits = encoded_append(&batch->encoded[i], index, from,
+                              i == labels ? label_size
+                              : wanted    ? size
+                                          : 0) &&
+               fits;
+    }
+    if (!fits) {
+        for (size_t i = 0; i < batch->formats_count; i++) {
+            const struct encoded *encoded = &batch->encoded[i];
+            bytes_truncate(&batch->encoded[i].bytes,
+                           index == 0 ? 0 : (size_t)encoded->ends[index - 1] + 1);
+        }
+        return FAN_RETRY;
+    }
+    batch->events[batch->events_count++] = *event;
     return FAN_OK;
 }

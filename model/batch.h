@@ -5,6 +5,9 @@
  * bytes [i == 0 ? 0 : ends[i - 1] + 1, ends[i]); one '\n' stands behind every event, so that a
  * line-oriented target writes the whole buffer as it is.
  *
+ * In a labelled pool a batch also has a label for each event: the table and the key that the event
+ * is about. Labels are kept like one more format, the last one.
+ *
  * INVARIANTS  (1) positions strictly increase over the events of a batch and over batches.
  *             (2) with respect_source_tx a batch ends at the end of a transaction, unless its
  *                 `part` is FIRST or MIDDLE; then it holds events of one transaction only.
@@ -38,6 +41,7 @@ struct batch_event {
     const struct relation *relation; /* borrowed; NULL for a logical message and a gap */
     uint8_t op;                      /* enum change_op */
     bool txn_end;                    /* last event of its transaction that this pipeline gets */
+    uint32_t dropped; /* of a gap that was made in this run: changes that it stands for */
 };
 
 struct encoded {
@@ -57,8 +61,21 @@ struct batch {
     size_t events_count;
     size_t events_capacity;
     struct batch_event *events;
-    size_t formats_count;
-    struct encoded encoded[BATCH_FORMATS_MAX];
+    size_t formats_count; /* labels included */
+    bool labelled;        /* encoded[formats_count - 1] holds labels */
+    struct encoded encoded[BATCH_FORMATS_MAX + 1];
+};
+
+/* What an event is about. Borrowed from the batch; texts without NUL at their end. */
+struct batch_label {
+    const char *schema; /* "" for a logical message and a gap */
+    size_t schema_size;
+    const char *table;
+    size_t table_size;
+    const char *key; /* the JSON object of the key columns; "" when the table has no key */
+    size_t key_size;
+    const char *old_key; /* the same before an update that changed it, else "" */
+    size_t old_key_size;
 };
 
 static inline struct batch *batch_ref(struct batch *batch)
@@ -80,12 +97,40 @@ static inline const uint8_t *batch_bytes(const struct batch *batch, size_t forma
     return encoded->bytes.data + start;
 }
 
+/* The bytes of one event of one format, without its separator. */
+static inline const uint8_t *batch_event_bytes(const struct batch *batch, size_t format,
+                                               size_t index, size_t *ret_size)
+{
+    const struct encoded *encoded = &batch->encoded[format];
+    size_t start = index == 0 ? 0 : (size_t)encoded->ends[index - 1] + 1;
+    *ret_size = encoded->ends[index] - start;
+    return encoded->bytes.data + start;
+}
+
+/* The label of one event as it is kept: schema, table, key, old key, each but the last with a NUL
+ * behind it. Size 0 when the batch is not labelled. */
+const uint8_t *batch_label_bytes(const struct batch *batch, size_t index, size_t *ret_size);
+/* Takes such bytes apart; false when they are not of that form. */
+bool batch_label_parse(const uint8_t *bytes, size_t size, struct batch_label *ret_label);
+/* The label of event `index`; all texts empty when the batch is not labelled. */
+struct batch_label batch_label(const struct batch *batch, size_t index);
+
+/*
+ * Appends one event that was encoded earlier, with the bytes of one format and its label: for
+ * batches made of what was stored, and of parts of other batches. The other formats stay empty.
+ * `event->relation` may be NULL; the label is left out where the batch is not labelled. FAN_RETRY
+ * when memory is out; the batch is then as it was.
+ */
+enum fan_status batch_append(struct batch *batch, const struct batch_event *event, size_t format,
+                             const uint8_t *bytes, size_t size, const uint8_t *label,
+                             size_t label_size) FAN_MUST_CHECK;
+
 /*
  * The pool that a pipeline takes its batches from. Keeps up to `spare_max` unused batches, whose
  * buffers stay allocated up to `spare_bytes_max` each, so that a busy pipeline does not allocate.
  * Threading: batch_pool_take() by the pipeline's worker; giving back from any thread.
  */
-struct batch_pool *batch_pool_create(size_t formats_count, size_t spare_max,
+struct batch_pool *batch_pool_create(size_t formats_count, bool labelled, size_t spare_max,
                                      size_t spare_bytes_max);
 /* Waits for nothing: every batch must have come back. Accepts NULL. */
 void batch_pool_destroy(struct batch_pool *pool);

@@ -201,6 +201,8 @@ struct source_type {
     void (*step)(struct source *source, int64_t now_us, struct source_wait *ret_wait);
     /* Ends the session and starts another at the confirmed position, without back-off. */
     void (*rewind)(struct source *source);
+    /* Ends the session, and starts none until it is taken back: the slot is kept and held. */
+    void (*halt)(struct source *source, bool halted);
     /* Sends a last status, ends the session; step until the state is STOPPED. */
     void (*stop)(struct source *source);
     void (*status)(const struct source *source, struct source_status *ret_status);

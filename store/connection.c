@@ -89,7 +89,7 @@ static int pragmas_run(sqlite3 *db, const struct store_options *options)
                    options->pages_max != 0 ? options->pages_max : 1073741823U);
     const char *const settings = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
                                  "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-                                 "PRAGMA temp_store = MEMORY;";
+                                 "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF;";
     int result = sqlite3_exec(db, settings, NULL, NULL, NULL);
     return result != SQLITE_OK ? result : sqlite3_exec(db, sizes, NULL, NULL, NULL);
 }

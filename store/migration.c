@@ -9,10 +9,15 @@
 #include "base/log.h"
 #include "store/directory.h"
 #include "store/fault.h"
+#include "store/schema.h"
 #include "store/store.h"
 
 /* Version 1 is the first that was ever written. */
-const struct migration_plan store_migrations = {.steps = NULL, .steps_count = 0};
+static const struct migration_step steps[] = {
+    {.from = 1, .sql = SCHEMA_LETTERS_SQL SCHEMA_SETTLED_SQL},
+};
+const struct migration_plan store_migrations = {.steps = steps,
+                                                .steps_count = sizeof(steps) / sizeof(steps[0])};
 
 static enum fan_status backup_copy(sqlite3 *db, const char *copy_path, struct fan_error *reterr)
 {

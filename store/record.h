@@ -22,6 +22,7 @@ enum {
     STORE_SOURCES_MAX = 1024,
     STORE_PIPELINES_MAX = 16384,
     STORE_CHECKPOINTS_MAX = 65536,
+    STORE_LETTER_TOTALS_MAX = 3 * STORE_CHECKPOINTS_MAX,
     STORE_GAPS_LOAD_MAX = 10000,
 };
 
@@ -45,8 +46,11 @@ struct store_source {
 struct store_checkpoint {
     char pipeline[STORE_NAME_MAX];
     char target[STORE_NAME_MAX];
-    uint64_t commit_lsn;
+    uint64_t commit_lsn; /* durable at the target */
     int64_t seq;
+    uint64_t settled_lsn; /* durable there, or in its backlog, or a letter, or in a gap */
+    int64_t settled_seq;
+    int fatal;                       /* it waits for an operator */
     char detail[STORE_DETAIL_MAX];   /* the target's own words */
     int64_t updated_us;              /* wall clock */
     uint64_t start_lsn;              /* the confirmed position at which this target began */
@@ -67,7 +71,7 @@ struct store_pipeline {
 struct store_gap {
     char pipeline[STORE_NAME_MAX];
     char target[STORE_NAME_MAX];
-    int64_t gap_id;
+    int64_t gap_id; /* the engine's own from 1 upwards; of letters given up from -1 downwards */
     uint64_t first_lsn;
     int64_t first_seq;
     uint64_t last_lsn;
@@ -77,12 +81,32 @@ struct store_gap {
     int64_t at_us; /* wall clock */
 };
 
-enum store_record_kind { STORE_SOURCE, STORE_CHECKPOINT, STORE_PIPELINE, STORE_GAP, STORE_KINDS };
+/* The cause of gap rows that a full buffer makes; every target of its pipeline has the same. */
+#define STORE_GAP_DROPPED "buffer full: drop_oldest"
+
+/* How many letters a target has. Key: pipeline, target, cause. Kept by the store itself: a sum can
+ * be loaded, and a removal of this kind takes the letters, but it cannot be saved. */
+struct store_letter_total {
+    char pipeline[STORE_NAME_MAX];
+    char target[STORE_NAME_MAX];
+    int cause; /* deadletter/'s own numbers */
+    uint64_t entries;
+    uint64_t bytes; /* of payloads and labels */
+};
+
+enum store_record_kind {
+    STORE_SOURCE,
+    STORE_CHECKPOINT,
+    STORE_PIPELINE,
+    STORE_GAP,
+    STORE_LETTER,
+    STORE_KINDS
+};
 
 struct store_removal {
     enum store_record_kind kind;
     char name[STORE_NAME_MAX];   /* of the source, or of the pipeline */
-    char target[STORE_NAME_MAX]; /* of checkpoints and gaps; "": of every target */
+    char target[STORE_NAME_MAX]; /* of checkpoints, gaps and letters; "": of every target */
 };
 
 /* Everything that one transaction writes. Removals come first, so that a record can be replaced
@@ -112,7 +136,9 @@ struct store_state {
     size_t pipelines_count;
     struct store_gap *gaps;
     size_t gaps_count;
-    uint64_t gaps_total; /* of all rows, loaded or not */
+    uint64_t gaps_total;                /* of all rows, loaded or not */
+    struct store_letter_total *letters; /* sums: of those that have any */
+    size_t letters_count;
 };
 
 /* Frees the arrays and zeroes the state. */

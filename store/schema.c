@@ -13,6 +13,8 @@ const char *const schema_create_sql =
     " pipeline TEXT NOT NULL, target TEXT NOT NULL, commit_lsn INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, detail TEXT NOT NULL, updated_us INTEGER NOT NULL,"
     " start_lsn INTEGER NOT NULL, type TEXT NOT NULL, address TEXT NOT NULL,"
+    " settled_lsn INTEGER NOT NULL DEFAULT 0, settled_seq INTEGER NOT NULL DEFAULT 0,"
+    " fatal INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY (pipeline, target)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE pipeline ("
     " pipeline TEXT PRIMARY KEY, source TEXT NOT NULL, state INTEGER NOT NULL,"
@@ -21,7 +23,8 @@ const char *const schema_create_sql =
     " pipeline TEXT NOT NULL, target TEXT NOT NULL, gap_id INTEGER NOT NULL,"
     " first_lsn INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_lsn INTEGER NOT NULL,"
     " last_seq INTEGER NOT NULL, count INTEGER NOT NULL, cause TEXT NOT NULL,"
-    " at_us INTEGER NOT NULL, PRIMARY KEY (pipeline, target, gap_id)) STRICT, WITHOUT ROWID;";
+    " at_us INTEGER NOT NULL, PRIMARY KEY (pipeline, target, gap_id)) STRICT, WITHOUT "
+    "ROWID;" SCHEMA_LETTERS_SQL;
 
 #define FIELD(record, member, schema_type)                                                         \
     {                                                                                              \
@@ -51,6 +54,9 @@ static const struct schema_field checkpoint_fields[] = {
     FIELD(store_checkpoint, start_lsn, SCHEMA_UINT64),
     FIELD(store_checkpoint, type, SCHEMA_TEXT),
     FIELD(store_checkpoint, address, SCHEMA_TEXT),
+    FIELD(store_checkpoint, settled_lsn, SCHEMA_UINT64),
+    FIELD(store_checkpoint, settled_seq, SCHEMA_INT64),
+    FIELD(store_checkpoint, fatal, SCHEMA_INT32),
 };
 
 static const struct schema_field pipeline_fields[] = {
@@ -65,6 +71,14 @@ static const struct schema_field gap_fields[] = {
     FIELD(store_gap, first_seq, SCHEMA_INT64), FIELD(store_gap, last_lsn, SCHEMA_UINT64),
     FIELD(store_gap, last_seq, SCHEMA_INT64),  FIELD(store_gap, count, SCHEMA_UINT64),
     FIELD(store_gap, cause, SCHEMA_TEXT),      FIELD(store_gap, at_us, SCHEMA_INT64),
+};
+
+static const struct schema_field letter_fields[] = {
+    FIELD(store_letter_total, pipeline, SCHEMA_TEXT),
+    FIELD(store_letter_total, target, SCHEMA_TEXT),
+    FIELD(store_letter_total, cause, SCHEMA_INT32),
+    FIELD(store_letter_total, entries, SCHEMA_UINT64),
+    FIELD(store_letter_total, bytes, SCHEMA_UINT64),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -82,6 +96,7 @@ const struct schema_record schema_records[STORE_KINDS] = {
                           .size = sizeof(struct store_checkpoint),
                           .fields = checkpoint_fields,
                           .fields_count = COUNT(checkpoint_fields),
+                          .fields_count_v1 = COUNT(checkpoint_fields) - 3,
                           .keys_count = 2,
                           .rows_max = STORE_CHECKPOINTS_MAX},
     [STORE_PIPELINE] = {.table = "pipeline",
@@ -98,4 +113,14 @@ const struct schema_record schema_records[STORE_KINDS] = {
                    .fields_count = COUNT(gap_fields),
                    .keys_count = 3,
                    .rows_max = STORE_GAPS_LOAD_MAX},
+    [STORE_LETTER] = {.table = "letter_total",
+                      .remove_from = "letter",
+                      .derived = true,
+                      .version = 2,
+                      .load_order = "pipeline, target, cause",
+                      .size = sizeof(struct store_letter_total),
+                      .fields = letter_fields,
+                      .fields_count = COUNT(letter_fields),
+                      .keys_count = 3,
+                      .rows_max = STORE_LETTER_TOTALS_MAX},
 };

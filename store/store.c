@@ -12,27 +12,9 @@
 #include "store/directory.h"
 #include "store/fault.h"
 #include "store/schema.h"
+#include "store/store_internal.h"
 
 enum { SQL_MAX = 4096, CHECK_PAGES = 256 };
-
-struct statements {
-    sqlite3_stmt *load;
-    sqlite3_stmt *save;
-    sqlite3_stmt *remove;
-};
-
-struct store {
-    char data_dir[PATH_MAX];
-    char path[PATH_MAX];
-    dev_t device; /* of the file that is open */
-    ino_t inode;
-    sqlite3 *db;
-    struct statements statements[STORE_KINDS];
-    sqlite3_stmt *confirmed; /* the persisted ack of a source */
-    bool needs_check;
-    sqlite3 *copy; /* of a background check under way; else NULL */
-    sqlite3_backup *backup;
-};
 
 static void sql_columns(struct bytes *sql, const struct schema_record *record, size_t first,
                         const char *prefix, const char *suffix)
@@ -66,7 +48,8 @@ static void sql_save(struct bytes *sql, const struct schema_record *record)
 
 static void sql_remove(struct bytes *sql, const struct schema_record *record)
 {
-    bytes_append_format(sql, "DELETE FROM %s WHERE %s = ?1", record->table,
+    bytes_append_format(sql, "DELETE FROM %s WHERE %s = ?1",
+                        record->remove_from != NULL ? record->remove_from : record->table,
                         record->fields[0].column);
     if (record->keys_count > 1) {
         bytes_append_format(sql, " AND (?2 = '' OR %s = ?2)", record->fields[1].column);
@@ -88,20 +71,37 @@ static int statement_prepare(sqlite3 *db, const struct schema_record *record,
     return result;
 }
 
+static int kind_prepare(sqlite3 *db, const struct schema_record *record,
+                        struct store_statements *statements)
+{
+    int result = statement_prepare(db, record, sql_load, &statements->load);
+    if (result == SQLITE_OK && !record->derived) {
+        result = statement_prepare(db, record, sql_save, &statements->save);
+    }
+    return result == SQLITE_OK ? statement_prepare(db, record, sql_remove, &statements->remove)
+                               : result;
+}
+
 static enum fan_status store_prepare(struct store *store, struct fan_error *reterr)
 {
-    int result = sqlite3_prepare_v3(store->db, "SELECT confirmed FROM source WHERE source = ?1", -1,
+    int64_t version = 0;
+    int result = connection_integer(store->db, "PRAGMA user_version", &version);
+    store->version = (int)version;
+    if (result == SQLITE_OK) {
+        result = sqlite3_prepare_v3(store->db, "SELECT confirmed FROM source WHERE source = ?1", -1,
                                     SQLITE_PREPARE_PERSISTENT, &store->confirmed, NULL);
+    }
     for (size_t i = 0; i < STORE_KINDS && result == SQLITE_OK; i++) {
-        const struct schema_record *record = &schema_records[i];
-        struct statements *statements = &store->statements[i];
-        result = statement_prepare(store->db, record, sql_load, &statements->load);
-        if (result == SQLITE_OK) {
-            result = statement_prepare(store->db, record, sql_save, &statements->save);
+        store->records[i] = schema_records[i];
+        if (store->version == 1 && store->records[i].fields_count_v1 != 0) {
+            store->records[i].fields_count = store->records[i].fields_count_v1;
         }
-        if (result == SQLITE_OK) {
-            result = statement_prepare(store->db, record, sql_remove, &statements->remove);
+        if (schema_records[i].version <= store->version) {
+            result = kind_prepare(store->db, &store->records[i], &store->statements[i]);
         }
+    }
+    if (result == SQLITE_OK) {
+        result = letter_prepare(store);
     }
     if (result == SQLITE_ERROR) {
         /* Right application_id and version, but a table or column is not there. */
@@ -189,6 +189,7 @@ void store_close(struct store *store)
         (void)sqlite3_finalize(store->statements[i].remove);
     }
     (void)sqlite3_finalize(store->confirmed);
+    letter_release(store);
     (void)sqlite3_close(store->db); /* every statement is finalized */
     free(store);
 }
@@ -275,11 +276,14 @@ static int rows_read(sqlite3_stmt *statement, const struct schema_record *record
 static enum fan_status kind_load(struct store *store, enum store_record_kind kind, void **ret_items,
                                  size_t *ret_count, struct fan_error *reterr)
 {
-    const struct schema_record *record = &schema_records[kind];
+    const struct schema_record *record = &store->records[kind];
     sqlite3_stmt *statement = store->statements[kind].load;
     char *items = NULL;
     size_t count = 0;
     bool more = false;
+    if (statement == NULL) {
+        return FAN_OK; /* an older file, opened read-only: it has none of these */
+    }
     int result = rows_read(statement, record, &items, &count, &more);
     (void)sqlite3_reset(statement); /* repeats the result of the step */
     *ret_items = items;
@@ -345,11 +349,17 @@ enum fan_status store_load(struct store *store, struct store_state *ret_state,
     state.pipelines_count = counts[STORE_PIPELINE];
     state.gaps = items[STORE_GAP];
     state.gaps_count = counts[STORE_GAP];
+    state.letters = items[STORE_LETTER];
+    state.letters_count = counts[STORE_LETTER];
     if (status != FAN_OK) {
         store_state_release(&state);
         return status;
     }
     gaps_reverse(state.gaps, state.gaps_count);
+    for (size_t i = 0; store->version == 1 && i < state.checkpoints_count; i++) {
+        state.checkpoints[i].settled_lsn = state.checkpoints[i].commit_lsn;
+        state.checkpoints[i].settled_seq = state.checkpoints[i].seq;
+    }
     *ret_state = state;
     return FAN_OK;
 }
@@ -360,6 +370,7 @@ void store_state_release(struct store_state *state)
     free(state->checkpoints);
     free(state->pipelines);
     free(state->gaps);
+    free(state->letters);
     *state = (struct store_state){0};
 }
 
@@ -392,7 +403,7 @@ static int field_bind(sqlite3_stmt *statement, int index, const struct schema_fi
     return sqlite3_bind_int64(statement, index, number);
 }
 
-static int statement_finish(sqlite3_stmt *statement)
+int statement_finish(sqlite3_stmt *statement)
 {
     int result = sqlite3_step(statement);
     (void)sqlite3_reset(statement);          /* repeats the result of the step */
@@ -403,7 +414,7 @@ static int statement_finish(sqlite3_stmt *statement)
 static int kind_save(struct store *store, enum store_record_kind kind, const void *items,
                      size_t count)
 {
-    const struct schema_record *record = &schema_records[kind];
+    const struct schema_record *record = &store->records[kind];
     sqlite3_stmt *statement = store->statements[kind].save;
     for (size_t item = 0; item < count; item++) {
         const char *at = (const char *)items + item * record->size;
@@ -498,7 +509,7 @@ static enum fan_status update_write(struct store *store, const struct store_upda
 }
 
 /* A save into a file that nobody can find any more would be lost with the process. */
-static enum fan_status path_check(const struct store *store, struct fan_error *reterr)
+enum fan_status store_path_check(const struct store *store, struct fan_error *reterr)
 {
     struct stat named;
     if (stat(store->path, &named) == 0 && named.st_dev == store->device &&
@@ -517,15 +528,59 @@ static enum fan_status path_check(const struct store *store, struct fan_error *r
 enum fan_status store_save(struct store *store, const struct store_update *update,
                            struct fan_error *reterr)
 {
-    enum fan_status status = path_check(store, reterr);
+    enum fan_status status = store_path_check(store, reterr);
     if (status != FAN_OK) {
         return status;
     }
     status = update_write(store, update, reterr);
+    store_rollback(store); /* what is committed stays */
+    return status;
+}
+
+enum fan_status store_begin(struct store *store, struct fan_error *reterr)
+{
+    enum fan_status status = store_path_check(store, reterr);
+    if (status != FAN_OK) {
+        return status;
+    }
+    int result = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    return result == SQLITE_OK ? FAN_OK
+                               : store_fault(store->db, result, store->path, "write to", reterr);
+}
+
+enum fan_status store_commit(struct store *store, struct fan_error *reterr)
+{
+    int result = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+    enum fan_status status = result == SQLITE_OK
+                                 ? FAN_OK
+                                 : store_fault(store->db, result, store->path, "save to", reterr);
+    store_rollback(store);
+    return status;
+}
+
+void store_rollback(struct store *store)
+{
     if (!sqlite3_get_autocommit(store->db)) {
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL); /* the reason is reported */
     }
-    return status;
+}
+
+static enum fan_status store_run(struct store *store, const char *sql, const char *what,
+                                 struct fan_error *reterr)
+{
+    int result = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+    return result == SQLITE_OK ? FAN_OK : store_fault(store->db, result, store->path, what, reterr);
+}
+
+enum fan_status store_set_erasing(struct store *store, bool erasing, struct fan_error *reterr)
+{
+    return store_run(store, erasing ? "PRAGMA secure_delete = ON" : "PRAGMA secure_delete = OFF",
+                     "erase from", reterr);
+}
+
+enum fan_status store_empty_log(struct store *store, struct fan_error *reterr)
+{
+    return store_run(store, "PRAGMA wal_checkpoint(TRUNCATE)", "empty the log of", reterr);
 }
 
 bool store_needs_background_check(const struct store *store)

@@ -30,7 +30,7 @@
 #include "base/status.h"
 #include "store/record.h"
 
-enum { STORE_SCHEMA_VERSION = 1 };
+enum { STORE_SCHEMA_VERSION = 2 };
 
 struct store;
 struct migration_plan;
@@ -66,6 +66,20 @@ enum fan_status store_load(struct store *store, struct store_state *ret_state,
 /* Returns when the update is on disk. */
 enum fan_status store_save(struct store *store, const struct store_update *update,
                            struct fan_error *reterr) FAN_MUST_CHECK;
+
+/*
+ * One transaction around the calls of letter.h; store_save() is one of its own. A commit that
+ * fails has rolled everything back, and so does store_rollback(), which may come at any time.
+ */
+enum fan_status store_begin(struct store *store, struct fan_error *reterr) FAN_MUST_CHECK;
+enum fan_status store_commit(struct store *store, struct fan_error *reterr) FAN_MUST_CHECK;
+void store_rollback(struct store *store);
+
+/* Whether what is deleted from now on is overwritten in the file. */
+enum fan_status store_set_erasing(struct store *store, bool erasing,
+                                  struct fan_error *reterr) FAN_MUST_CHECK;
+/* Empties the log beside the file, where what was erased may still stand. */
+enum fan_status store_empty_log(struct store *store, struct fan_error *reterr) FAN_MUST_CHECK;
 
 /* The file was too large to be checked before the start: check it in the background. */
 bool store_needs_background_check(const struct store *store);

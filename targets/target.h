@@ -1,10 +1,17 @@
 /*
  * target.h - the contract that every target implements.
  *
- * A target takes batches in order, accepts each at once or not at all, and says later how far
- * everything it accepted is durable. It never retries, sleeps or decides policy: the pipeline does.
+ * A target takes batches, accepts each at once or not at all, and says later what became of it. It
+ * never retries, sleeps or decides policy: the pipeline does. There are two kinds:
  *
- * Life:       create -> start -> { deliver | tick | flush | checkpointed }* -> stop -> destroy
+ *   positional  takes batches in order by deliver(), and posts from time to time how far
+ *               everything it accepted is durable: a file, a pipe.
+ *   answering   takes each batch by request(), and answers each exactly once, with a status for
+ *               the whole and verdicts on single events: HTTP. The pipeline sends it any part of
+ *               a batch again, alone or halved, and several parts at a time.
+ *
+ * Life:       create -> start -> { deliver | request | tick | flush | checkpointed }* -> stop
+ *             -> destroy
  * Threading:  create and destroy on the main thread; the other verbs by the worker that owns the
  *             pipeline, one at a time. They must not block for longer than a write to the page
  *             cache; what may block longer (fdatasync, a pipe) runs on an I/O thread, which only
@@ -52,12 +59,39 @@ struct outcome {
     struct fan_error error;              /* of OUTCOME_LOST and OUTCOME_FATAL */
 };
 
+/* An event that an answer names because it was not taken while others were. */
+struct verdict {
+    uint32_t event; /* index in the batch of the request; each at most once */
+    bool poison;    /* it will never be taken; false: it is to be sent again */
+    char text[96];  /* why, in the target's words; no row value; "" */
+};
+
 /*
- * Where outcomes go. Callable from any thread, never blocks, keeps nothing of its argument.
- * SETTLED outcomes of one target coalesce: the newest stands for all before it.
+ * What became of one request(). Lent to the target by request(), filled and given back by
+ * outcome_sink.answer(), exactly once unless stop() comes first.
+ */
+struct answer {
+    /* FAN_OK: every event is durable but for those in `failed`. Any other: none counts as
+     * durable. FAN_RETRY: the target cannot now; FAN_POISON: it will not take this batch;
+     * FAN_FATAL: it cannot work until somebody mends it. */
+    enum fan_status status;
+    int64_t retry_after_us; /* the target asked to be left alone for so long; 0: it did not */
+    struct verdict *failed; /* owned, malloc(3); given to the receiver of the answer, or NULL */
+    size_t failed_count;
+    struct fan_error error; /* of any status but FAN_OK; of FAN_OK with `failed`, for people */
+    uint32_t target;        /* set by the lender: the index given at create */
+    uint32_t lane;          /* the lender's own */
+    struct answer *next;    /* of whoever has it at the time */
+};
+
+/*
+ * Where outcomes go. Callable from any thread, never blocks.
+ * SETTLED outcomes of one target coalesce: the newest stands for all before it. Nothing of an
+ * outcome is kept; an answer is taken.
  */
 struct outcome_sink {
     void (*post)(struct outcome_sink *sink, const struct outcome *outcome);
+    void (*answer)(struct outcome_sink *sink, struct answer *answer);
 };
 
 /* A fixed set of threads for calls that block on a disk; see engine/io_pool.h. */
@@ -76,6 +110,10 @@ struct target_context {
     uint64_t lane;  /* unique per target of the process: for io_executor */
     struct outcome_sink *outcomes;
     struct io_executor *executor;
+    /* For event ids (encode/id.h). The system identifier is known from start() on. Borrowed. */
+    const struct encode_context *encode;
+    uint64_t requests_max; /* requests that may be open at a time (batch.max_inflight) */
+    int64_t deadline_us;   /* an answer takes no longer; an answering target sees to it */
 };
 
 struct target;
@@ -90,7 +128,8 @@ struct target_type {
     /*
      * Goes to `checkpoint` (NULL: nothing was ever delivered) and drops what stands behind it, so
      * that the next event delivered is the one after it. Also called again after LOST or an
-     * operator's restart. FAN_RETRY: call again later. FAN_FATAL: the pipeline goes to ERROR.
+     * operator's restart. FAN_RETRY: call again later. FAN_FATAL: the error
+     * policy of the pipeline applies.
      */
     enum fan_status (*start)(struct target *target, const struct target_checkpoint *checkpoint,
                              struct fan_error *reterr);
@@ -105,6 +144,17 @@ struct target_type {
     enum fan_status (*deliver)(struct target *target, struct batch *batch, size_t first,
                                int64_t now_us, struct fan_error *reterr);
 
+    /*
+     * Of an answering target, in the place of deliver(): takes the whole batch (and a reference
+     * of its own while it needs it). Batches of one call of request() and the next may overlap in
+     * time, may go back, and may be parts of what was sent before: the target keeps no order.
+     * FAN_OK     accepted: `answer` is the target's until it is given to outcomes->answer().
+     * FAN_AGAIN  no room: call again after an answer or OUTCOME_WAKE of this target.
+     * FAN_RETRY, FAN_POISON, FAN_FATAL  not accepted; as an answer of that status.
+     */
+    enum fan_status (*request)(struct target *target, struct batch *batch, struct answer *answer,
+                               int64_t now_us, struct fan_error *reterr);
+
     /* Drives timers. Returns when to be called again (monotonic us), or INT64_MAX. */
     int64_t (*tick)(struct target *target, int64_t now_us);
 
@@ -114,9 +164,13 @@ struct target_type {
     /* The engine's store has this checkpoint on disk. May be NULL. */
     void (*checkpointed)(struct target *target, const struct target_checkpoint *checkpoint);
 
-    /* Ends all I/O of the target: waits for running jobs; nothing is posted after it. */
+    /* Ends all I/O of the target: waits for running jobs; nothing is posted after it. Answers that
+     * were not given by then are the lender's again, unfilled. */
     void (*stop)(struct target *target);
     void (*destroy)(struct target *target); /* accepts NULL; after stop */
+
+    /* Needs batch_label() of every event: the table and the key that it is about. */
+    bool labels;
 
     /* Bytes accepted but not yet durable at which deliver() answers FAN_AGAIN; 0: no byte window,
      * `max_inflight` batches instead. */

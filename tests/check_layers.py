@@ -11,19 +11,22 @@ import sys
 import source_tree
 
 BASE = {"base"}
-BELOW_ENGINE = {"base", "model", "conf", "store", "buffer", "encode", "sources", "targets"}
+BELOW_ENGINE = {"base", "model", "conf", "store", "deadletter", "buffer", "encode", "sources",
+                "targets"}
 MAY_INCLUDE = {
     "base": set(),
     "model": BASE,
     "conf": BASE,
     "store": BASE,
+    "deadletter": BASE | {"store"},
     "buffer": BASE | {"model"},
     "encode": BASE | {"model"},
     "sources": BASE | {"model", "conf"},
     "targets": BASE | {"model", "conf", "encode"},
     "engine": BELOW_ENGINE,
-    "api": BASE | {"model", "conf", "engine"},
-    "cli": BASE | {"model", "conf", "engine", "api", "sources", "targets", "encode", "store"},
+    "api": BASE | {"model", "conf", "deadletter", "engine"},
+    "cli": BASE | {"model", "conf", "engine", "api", "sources", "targets", "encode", "store",
+                   "deadletter"},
 }
 # Of a family of plug-ins only the contract is seen from outside, never one of its members.
 CONTRACTS = {"sources": {"sources/source.h"}, "targets": {"targets/target.h"}}

@@ -129,7 +129,8 @@ struct pg_source {
     int64_t session_us; /* when it was opened */
     bool rewind_wanted;
     bool stop_wanted;
-    bool job; /* a job of the link is under way */
+    bool halted; /* by the engine, until it takes that back */
+    bool job;    /* a job of the link is under way */
     bool sampling;
 
     struct source_memory memory;
@@ -168,6 +169,7 @@ enum fan_status pg_source_create(const struct source_type *type, const struct so
                                  struct fan_error *reterr) FAN_MUST_CHECK;
 void pg_source_step(struct source *source, int64_t now_us, struct source_wait *ret_wait);
 void pg_source_rewind(struct source *source);
+void pg_source_halt(struct source *source, bool halted);
 void pg_source_stop(struct source *source);
 void pg_source_status(const struct source *source, struct source_status *ret_status);
 void pg_source_destroy(struct source *source);

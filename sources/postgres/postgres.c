@@ -253,6 +253,7 @@ const struct source_type source_postgres = {
     .create = postgres_create,
     .step = pg_source_step,
     .rewind = pg_source_rewind,
+    .halt = pg_source_halt,
     .stop = pg_source_stop,
     .status = pg_source_status,
     .destroy = pg_source_destroy,

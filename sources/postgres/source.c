@@ -502,7 +502,14 @@ static void closing_step(struct pg_source *self)
 
 static void take_requests(struct pg_source *self)
 {
-    if (self->stop_wanted && self->phase != PHASE_CLOSING && self->phase != PHASE_STOPPED) {
+    if (!self->halted && !self->stop_wanted &&
+        (self->phase == PHASE_CLOSING || self->phase == PHASE_STOPPED)) {
+        end_session(self);
+        self->phase = PHASE_WAITING;
+        self->attempt_us = self->now_us;
+    }
+    if ((self->stop_wanted || self->halted) && self->phase != PHASE_CLOSING &&
+        self->phase != PHASE_STOPPED && self->phase != PHASE_FAILED) {
         if (self->phase == PHASE_STREAMING) {
             feedback_send_now(self);
         }
@@ -673,6 +680,11 @@ void pg_source_step(struct source *source, int64_t now_us, struct source_wait *r
 void pg_source_rewind(struct source *source)
 {
     pg_source_of(source)->rewind_wanted = true;
+}
+
+void pg_source_halt(struct source *source, bool halted)
+{
+    pg_source_of(source)->halted = halted;
 }
 
 void pg_source_stop(struct source *source)

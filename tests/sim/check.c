@@ -6,7 +6,7 @@
 #include "base/count.h"
 #include "tests/sim/process.h"
 
-enum { STATUS_SLACK_US = 600000, STATUSES_A_SECOND = 8 };
+enum { STATUS_SLACK_US = 600000, STATUSES_A_SECOND = 8, LAGGARD_US_MAX = 15000000 };
 
 void world_fail(struct world *world, const char *format, ...)
 {
@@ -91,6 +91,13 @@ const char *check_start(void *context, struct fan_lsn start)
 
 /* ---- what goes to the disk ---- */
 
+/* Whether a run of drops in the buffer, which every target of the pipeline lacks. */
+static bool is_dropped(const struct store_gap *row)
+{
+    return strcmp(row->cause, STORE_GAP_DROPPED) == 0;
+}
+
+/* Of a run of an answering target some may be there: they were on their way when it was given up. */
 static void check_gap(struct world *world, const struct store_gap *row)
 {
     size_t pipeline = (size_t)(row->pipeline[1] - '0');
@@ -99,36 +106,76 @@ static void check_gap(struct world *world, const struct store_gap *row)
     struct outside *outside = &world->outside[pipeline][target];
     size_t at = wal_find(&world->wal, (struct fan_position){{row->first_lsn}, row->first_seq});
     size_t end = wal_find(&world->wal, (struct fan_position){{row->last_lsn}, row->last_seq + 1});
-    uint64_t count = 0;
+    bool asks = strcmp(plan->targets[target].type, "asks") == 0;
+    uint64_t most = 0;
+    uint64_t least = 0;
     for (; at < end; at++) {
-        if (plan_wants(plan, &world->wal.events[at])) {
-            *outside_flag(outside, at) |= FLAG_GAP;
-            count++;
+        if (!plan_wants(plan, &world->wal.events[at])) {
+            continue;
+        }
+        uint16_t *flags = outside_flag(outside, at);
+        uint16_t without = asks ? FLAGS_DONE : FLAG_GAP;
+        most++;
+        least += is_dropped(row) || (*flags & without) == 0;
+        if (is_dropped(row) || (*flags & without) == 0) {
+            *flags |= FLAG_GAP;
         }
     }
-    if (count != row->count) {
-        world_fail(world, "I14: p%zu t%zu: a gap row counts %llu, its range holds %llu", pipeline,
-                   target, (unsigned long long)row->count, (unsigned long long)count);
+    bool may = is_dropped(row) ? plan->settings.buffer.policy == BUFFER_DROP_OLDEST
+                               : plan_may_lose(world, plan, target);
+    if (!may) {
+        world_fail(world, "p%zu t%zu: a gap row (%s) that no policy allows", pipeline, target,
+                   row->cause);
+    }
+    if (!is_dropped(row)) {
+        sometimes(SOMETIMES_TARGET_GAP);
+    }
+    if (row->count < least || row->count > most) {
+        world_fail(world, "I14: p%zu t%zu: a gap row counts %llu, its range holds %llu to %llu",
+                   pipeline, target, (unsigned long long)row->count, (unsigned long long)least,
+                   (unsigned long long)most);
     }
 }
 
-/* Events [*from, to) that the pipeline wants are durable or in a durable gap row. */
-static void check_settled(struct outside *outside, size_t *from, size_t to, const char *rule)
+/* Events [*from, to) that the pipeline wants are in one of the places. */
+static void check_settled(struct outside *outside, size_t *from, size_t to, uint16_t places,
+                          const char *rule)
 {
     struct world *world = outside->world;
-    const struct plan *plan = &world->plans[outside->pipeline];
     for (; *from < to && !world->failed; (*from)++) {
-        const struct wal_event *event = &world->wal.events[*from];
-        if (!plan_wants(plan, event) || event->skip_lsn.value < plan->begin.value) {
+        if (!outside_wants(outside, *from)) {
             continue;
         }
-        if ((*outside_flag(outside, *from) & (FLAG_DURABLE | FLAG_GAP)) == 0) {
-            world_fail(world, "%s: p%zu t%zu: e%zu (%llX:%lld) is not settled", rule,
+        if ((*outside_flag(outside, *from) & places) == 0) {
+            const struct wal_event *event = &world->wal.events[*from];
+            world_fail(world, "%s: p%zu t%zu: e%zu (%llX:%lld) is not settled (%X)", rule,
                        outside->pipeline, outside->target, *from,
                        (unsigned long long)event->position.commit_lsn.value,
-                       (long long)event->position.seq);
+                       (long long)event->position.seq, *outside_flag(outside, *from));
         }
     }
+}
+
+/* What the store does not call settled comes again from the slot. */
+static bool comes_again(const struct outside *outside, size_t event)
+{
+    struct fan_position position = outside->world->wal.events[event].position;
+    return event >= outside->verified && position_compare(position, outside->settled) > 0;
+}
+
+void check_removal(struct outside *outside, size_t event, uint16_t flag, const char *what)
+{
+    outside_lose(outside, event, flag, what);
+    if (outside_wants(outside, event) && !comes_again(outside, event) &&
+        (*outside_flag(outside, event) & FLAGS_DONE) == 0) {
+        world_fail(outside->world, "p%zu t%zu: e%zu is removed (%s), and is not at the target",
+                   outside->pipeline, outside->target, event, what);
+    }
+}
+
+static size_t end_of(const struct world *world, struct fan_position position)
+{
+    return wal_find(&world->wal, (struct fan_position){position.commit_lsn, position.seq + 1});
 }
 
 static void check_checkpoint(struct world *world, const struct store_checkpoint *row)
@@ -137,13 +184,19 @@ static void check_checkpoint(struct world *world, const struct store_checkpoint 
     size_t target = (size_t)(row->target[1] - '0');
     struct outside *outside = &world->outside[pipeline][target];
     struct fan_position position = {{row->commit_lsn}, row->seq};
+    struct fan_position settled = {{row->settled_lsn}, row->settled_seq};
     if (position_compare(position, outside->checkpoint) < 0) {
         world_fail(world, "I10: p%zu t%zu: the checkpoint goes back", pipeline, target);
     }
+    if (position_compare(settled, outside->settled) < 0) {
+        world_fail(world, "I10: p%zu t%zu: the settled position goes back", pipeline, target);
+    }
     outside->checkpoint = position;
-    size_t end =
-        wal_find(&world->wal, (struct fan_position){position.commit_lsn, position.seq + 1});
-    check_settled(outside, &outside->verified_marked, end, "I10: checkpoint");
+    outside->settled = settled;
+    check_settled(outside, &outside->verified_marked, end_of(world, position), FLAGS_DONE,
+                  "I10: checkpoint");
+    size_t from = outside->verified;
+    check_settled(outside, &from, end_of(world, settled), FLAGS_SETTLED, "I10: settled");
 }
 
 static void check_confirmed(struct world *world, struct fan_lsn confirmed)
@@ -157,7 +210,7 @@ static void check_confirmed(struct world *world, struct fan_lsn confirmed)
                    world->wal.events[end].skip_lsn.value < confirmed.value) {
                 end++;
             }
-            check_settled(outside, &outside->verified, end, "I3: ack");
+            check_settled(outside, &outside->verified, end, FLAGS_SETTLED, "I3: ack");
         }
     }
 }
@@ -222,17 +275,72 @@ static void check_status_age(struct world *world)
     }
 }
 
+/* Whether enough others have what the target lacks, so that it may not hold them up. */
+static bool others_go_on(const struct pipeline *pipeline, const struct intake *intake,
+                         size_t target)
+{
+    const struct settings_commit *commit = &pipeline->settings->commit_policy;
+    size_t ahead = 0;
+    size_t counting = 0;
+    size_t counting_ahead = 0;
+    for (size_t other = 0; other < pipeline->outlets_count; other++) {
+        bool has = other != target && position_compare(intake->gates[other].settled,
+                                                       intake->gates[target].settled) > 0;
+        ahead += has && pipeline->outlets[other].divert == BACKLOG_NONE;
+        counting += pipeline->outlets[other].counts;
+        counting_ahead += has && pipeline->outlets[other].counts;
+    }
+    return commit->mode == COMMIT_QUORUM ? ahead >= (size_t)commit->quorum
+                                         : counting_ahead == counting;
+}
+
+/* Whether something of the world's keeps the engine from writing a backlog or a gap row. */
+static bool has_lately_failed(const struct world *world)
+{
+    int64_t since_us = world->now_us - LAGGARD_US_MAX;
+    return world->jumped_us > since_us || world->disk_us > since_us ||
+           world->vault.failed_us > since_us || world->vault.full_until_us > since_us;
+}
+
+/* A target that the commit policy does not wait for must not hold the acknowledgement for long. */
+static void check_laggards(struct process *process, size_t index)
+{
+    struct world *world = process->world;
+    const struct pipeline *pipeline = &process->pipelines[index];
+    const struct intake *intake = &process->reader.intakes[index];
+    bool flows = pipeline->run == RUN_FLOWING && pipeline->wish == WISH_FLOW && intake->open &&
+                 !process->stopping && !has_lately_failed(world);
+    for (size_t target = 0; target < pipeline->outlets_count; target++) {
+        struct laggard *laggard = &process->laggards[index][target];
+        const struct ackgate *gate = &intake->gates[target];
+        const struct outlet *outlet = &pipeline->outlets[target];
+        bool offered = position_compare(outlet->given, outlet->settled) > 0 ||
+                       (pipeline->current != NULL && (pipeline->current_left >> target & 1) != 0);
+        bool holds = flows && !outlet->counts && ackgate_open(gate) && offered &&
+                     others_go_on(pipeline, intake, target);
+        if (!holds || position_compare(gate->settled, laggard->settled) != 0) {
+            *laggard = (struct laggard){gate->settled, holds ? world->now_us : 0};
+        } else if (laggard->since_us == 0) {
+            laggard->since_us = world->now_us;
+        } else if (world->now_us - laggard->since_us > LAGGARD_US_MAX) {
+            world_fail(world, "p%zu t%zu: holds the acknowledgement, and nobody waits for it",
+                       process->plan[index], target);
+        }
+    }
+}
+
 void check_step(struct world *world)
 {
     if (world->server.fault != NULL) {
         world_fail(world, "%s", world->server.fault);
     }
     check_status_age(world);
-    const struct process *process = world->process;
+    struct process *process = world->process;
     if (process == NULL) {
         return;
     }
     for (size_t index = 0; index < process->count; index++) {
+        check_laggards(process, index);
         check_ring(world, &process->pipelines[index].ring, process->plan[index]);
     }
     const struct reader *reader = &process->reader;
@@ -259,7 +367,7 @@ static void check_sum(struct world *world, size_t index)
     uint64_t least = UINT64_MAX;
     for (size_t target = 0; target < pipeline->outlets_count; target++) {
         const struct outlet_counters *counters = &pipeline->outlets[target].counters;
-        uint64_t has = count_get(&counters->delivered) + count_get(&counters->already);
+        uint64_t has = outlet_counters_settled(counters);
         least = has < least ? has : least;
     }
     if (read != least + gap) {
@@ -269,12 +377,94 @@ static void check_sum(struct world *world, size_t index)
     }
 }
 
+/* Whether an earlier event with one of its keys is a letter, too. */
+static bool is_behind_letter(struct outside *outside, size_t event)
+{
+    const struct wal *wal = &outside->world->wal;
+    uint32_t keys = frame_keys(wal, event);
+    for (size_t at = 0; at < event; at++) {
+        if ((frame_keys(wal, at) & keys) != 0 &&
+            (*outside_flag(outside, at) & (FLAG_POISON | FLAG_PARKED)) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each is at the target, or is where the conf lets it be. */
+static void check_places(struct outside *outside)
+{
+    struct world *world = outside->world;
+    const struct plan *plan = &world->plans[outside->pipeline];
+    bool lossy = plan->settings.buffer.policy == BUFFER_DROP_OLDEST ||
+                 plan_may_lose(world, plan, outside->target);
+    for (size_t event = 0; event < world->wal.events_count && !world->failed; event++) {
+        uint16_t flags = *outside_flag(outside, event);
+        if (!outside_wants(outside, event) || (flags & FLAG_DURABLE) != 0) {
+            continue;
+        }
+        bool poison = plan_poisons(world, outside->pipeline, outside->target, event);
+        bool letter = (poison && (flags & FLAG_POISON) != 0) ||
+                      ((flags & FLAG_PARKED) != 0 && is_behind_letter(outside, event));
+        if (!letter && !(lossy && (flags & FLAG_GAP) != 0)) {
+            world_fail(world, "the end: p%zu t%zu: e%zu is not where it may be (%X)",
+                       outside->pipeline, outside->target, event, flags);
+        }
+    }
+}
+
+static void check_backlog(struct outside *outside)
+{
+    const struct world *world = outside->world;
+    const struct vault *vault = &world->vault;
+    if (outside->disk.first < outside->disk.count) {
+        world_fail(outside->world, "the end: p%zu t%zu: a spill is left", outside->pipeline,
+                   outside->target);
+    }
+    for (size_t at = 0; at < vault->letters_count; at++) {
+        const struct letter *letter = &vault->letters[at];
+        if (letter->pipeline == outside->pipeline && letter->target == outside->target &&
+            letter->cause == LETTER_ISOLATED) {
+            world_fail(outside->world, "the end: p%zu t%zu: e%zu is still isolated",
+                       outside->pipeline, outside->target, letter->index);
+        }
+    }
+}
+
+/* A gap of one target is no loss while as many others as the quorum asks for have the event. */
+static void check_quorum(struct world *world, size_t pipeline)
+{
+    const struct plan *plan = &world->plans[pipeline];
+    const struct settings_pipeline *settings = &plan->settings;
+    bool gives_up = settings->buffer.policy == BUFFER_DROP_OLDEST || world->guard_detaches ||
+                    (settings->error_handling.on_persistent_failure == ERRORS_ISOLATE &&
+                     !settings->error_handling.dead_letter);
+    if (settings->commit_policy.mode != COMMIT_QUORUM || gives_up) {
+        return;
+    }
+    for (size_t event = 0; event < world->wal.events_count && !world->failed; event++) {
+        size_t wanted = 0;
+        size_t had = 0;
+        for (size_t target = 0; target < settings->targets.count; target++) {
+            struct outside *outside = &world->outside[pipeline][target];
+            bool wants = outside_wants(outside, event);
+            uint16_t flags = *outside_flag(outside, event);
+            wanted += wants;
+            had += wants && (flags & (FLAG_DURABLE | FLAG_POISON | FLAG_PARKED)) != 0;
+        }
+        if (wanted == settings->targets.count && had < (size_t)settings->commit_policy.quorum) {
+            world_fail(world, "the end: p%zu: only %zu targets have e%zu, the quorum is %lld",
+                       pipeline, had, event, (long long)settings->commit_policy.quorum);
+        }
+    }
+}
+
 static void check_log(struct outside *outside)
 {
     struct world *world = outside->world;
     const struct plan *plan = &world->plans[outside->pipeline];
-    size_t from = 0;
-    check_settled(outside, &from, world->wal.events_count, "NL: the end");
+    check_places(outside);
+    check_backlog(outside);
     if (strcmp(plan->targets[outside->target].type, "exact") != 0) {
         return;
     }
@@ -292,6 +482,9 @@ void check_end(struct world *world)
         const struct plan *plan = &world->plans[pipeline];
         for (size_t target = 0; plan->present && target < plan->settings.targets.count; target++) {
             check_log(&world->outside[pipeline][target]);
+        }
+        if (plan->present) {
+            check_quorum(world, pipeline);
         }
     }
     for (size_t index = 0; index < world->process->count; index++) {

@@ -8,6 +8,8 @@
 #include "base/bytes.h"
 #include "model/change.h"
 
+enum { KEYS = 5, KEY_BITS = 8 }; /* keys of a table, and the bits that each has room for */
+
 enum { OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25, OID_MOOD = 16999, FULL_TABLE = 2 };
 
 static const char *const table_names[WAL_SUBJECTS] = {"t0", "t1", "t2", "t3", "sim"};
@@ -210,6 +212,31 @@ static void put_message(struct bytes *bytes, const struct wal_event *event, size
     bytes_append_text(bytes, text);
 }
 
+/* Some keys meet often. */
+static size_t key_of(size_t index)
+{
+    return index % KEYS;
+}
+
+/* Of the row before the change. */
+static size_t old_key_of(const struct wal_event *event, size_t index)
+{
+    return event->key_change ? key_of(index) + 1 : key_of(index);
+}
+
+uint32_t frame_keys(const struct wal *wal, size_t index)
+{
+    const struct wal_event *event = &wal->events[index];
+    if (event->op == CHANGE_TRUNCATE || event->op == CHANGE_MESSAGE) {
+        return 0;
+    }
+    uint32_t new_key = UINT32_C(1) << (event->table * KEY_BITS + key_of(index));
+    uint32_t old_key = UINT32_C(1) << (event->table * KEY_BITS + old_key_of(event, index));
+    return event->op == CHANGE_INSERT   ? new_key
+           : event->op == CHANGE_DELETE ? old_key
+                                        : new_key | old_key;
+}
+
 struct frame frame_change(const struct wal *wal, size_t index)
 {
     const struct wal_event *event = &wal->events[index];
@@ -231,10 +258,10 @@ struct frame frame_change(const struct wal *wal, size_t index)
                               : event->op == CHANGE_UPDATE ? 'U'
                                                            : 'D');
     put_u32(&bytes, FRAME_RELID + event->table);
-    size_t id = index % 5;
+    size_t id = key_of(index);
     if (event->op == CHANGE_DELETE ||
         (event->op == CHANGE_UPDATE && (event->key_change || event->table == FULL_TABLE))) {
-        put_old(&bytes, event, index, event->key_change ? id + 1 : id);
+        put_old(&bytes, event, index, old_key_of(event, index));
     }
     if (event->op != CHANGE_DELETE) {
         bytes_append_char(&bytes, 'N');

@@ -29,6 +29,10 @@ struct frame frame_relation(unsigned table, unsigned version);
 /* The change or message at `index`; a truncate stands for `group` events. */
 struct frame frame_change(const struct wal *wal, size_t index);
 
+/* The keys that an event is about, a bit for each (table, key): two of them when an update changes
+ * the key, 0 for a truncate and a message. */
+uint32_t frame_keys(const struct wal *wal, size_t index);
+
 /* The relid of a table, and its columns in a version, as the catalog describes them. */
 enum { FRAME_RELID = 16400, FRAME_COLUMNS_MAX = 4 };
 struct link_column *frame_describe(const struct relation *relation);

@@ -171,10 +171,12 @@ static void started(struct sim_link *self, struct link_event *event)
 
 static void sampled(struct sim_link *self, struct link_event *event)
 {
-    *event = (struct link_event){.kind = LINK_SAMPLED,
-                                 .sample = {.server_lsn = self->server->wal->end,
-                                            .retained_bytes = 1,
-                                            .safe_wal_bytes = -1}};
+    *event =
+        (struct link_event){.kind = LINK_SAMPLED,
+                            .sample = {.server_lsn = self->server->wal->end,
+                                       .retained_bytes = (int64_t)(self->server->wal->end.value -
+                                                                   self->server->confirmed.value),
+                                       .safe_wal_bytes = -1}};
     (void)snprintf(event->sample.wal_status, sizeof(event->sample.wal_status), "reserved");
 }
 

@@ -6,6 +6,7 @@
  *   exact    keeps its place in its checkpoint and is cut back to it at start, as a file is
  *   plain    counts open batches; what was on its way at a crash may be there or not
  *   window   the same with a window of bytes
+ *   asks     answers requests: asks.c
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,26 +59,61 @@ void outside_init(struct outside *outside, struct world *world, size_t pipeline,
 {
     *outside = (struct outside){
         .world = world, .pipeline = pipeline, .target = target, .checkpoint = POSITION_NONE};
+    outside->settled = POSITION_NONE;
 }
 
 void outside_release(struct outside *outside)
 {
     free(outside->flags);
     free(outside->log);
+    disk_release(&outside->disk);
     *outside = (struct outside){0};
 }
 
-uint8_t *outside_flag(struct outside *outside, size_t event)
+uint16_t *outside_flag(struct outside *outside, size_t event)
 {
     if (event >= outside->flags_count) {
         size_t count = outside->world->wal.events_capacity;
         FAN_ASSERT(event < count);
-        outside->flags = realloc(outside->flags, count);
+        outside->flags = realloc(outside->flags, count * sizeof(*outside->flags));
         FAN_ASSERT(outside->flags != NULL);
-        memset(outside->flags + outside->flags_count, 0, count - outside->flags_count);
+        memset(outside->flags + outside->flags_count, 0,
+               (count - outside->flags_count) * sizeof(*outside->flags));
         outside->flags_count = count;
     }
     return &outside->flags[event];
+}
+
+void outside_lose(struct outside *outside, size_t event, uint16_t flag, const char *how)
+{
+    uint16_t *flags = outside_flag(outside, event);
+    *flags &= (uint16_t)~flag;
+    if (event < outside->verified && outside_wants(outside, event) &&
+        (*flags & FLAGS_SETTLED) == 0) {
+        world_fail(outside->world, "p%zu t%zu: e%zu was confirmed and is lost: %s",
+                   outside->pipeline, outside->target, event, how);
+    }
+}
+
+size_t outside_event(struct outside *outside, struct fan_position position)
+{
+    struct world *world = outside->world;
+    size_t event = wal_find(&world->wal, position);
+    if (event >= world->wal.events_count ||
+        position_compare(world->wal.events[event].position, position) != 0) {
+        world_fail(world, "p%zu t%zu: there is no event at %llX:%lld", outside->pipeline,
+                   outside->target, (unsigned long long)position.commit_lsn.value,
+                   (long long)position.seq);
+        return 0;
+    }
+    return event;
+}
+
+bool outside_wants(const struct outside *outside, size_t event)
+{
+    const struct plan *plan = plan_of(outside);
+    const struct wal_event *of = &outside->world->wal.events[event];
+    return plan_wants(plan, of) && of->skip_lsn.value >= plan->begin.value;
 }
 
 static void log_add(struct outside *outside, uint32_t event)
@@ -97,7 +133,7 @@ static void harden_one(struct outside *outside)
     if ((event & ENTRY_GAP) != 0) {
         return;
     }
-    uint8_t *flags = outside_flag(outside, event);
+    uint16_t *flags = outside_flag(outside, event);
     if ((*flags & FLAG_DURABLE) != 0) {
         sometimes(SOMETIMES_AMBIGUOUS_DEDUPED);
     }
@@ -135,11 +171,7 @@ static void cut_back(struct outside *outside, size_t length)
     for (size_t index = length; index < outside->durable; index++) {
         uint32_t event = outside->log[index].event;
         if ((event & ENTRY_GAP) == 0) {
-            *outside_flag(outside, event) &= (uint8_t)~FLAG_DURABLE;
-            if (event < outside->verified) {
-                world_fail(outside->world, "p%zu t%zu: e%u was confirmed and is cut off",
-                           outside->pipeline, outside->target, event);
-            }
+            outside_lose(outside, event, FLAG_DURABLE, "cut off");
         }
     }
     outside->durable = length;
@@ -167,7 +199,7 @@ static enum fan_status start(struct target *target, const struct target_checkpoi
     struct live_target *self = live_of(target);
     struct outside *outside = self->outside;
     struct world *world = outside->world;
-    if (world_mishap(world, 6)) {
+    if (outside_is_down(outside) || world_mishap(world, 6)) {
         return fan_fail(reterr, FAN_RETRY, "could not start: simulated");
     }
     if (world_mishap(world, 80)) {
@@ -200,21 +232,28 @@ static enum fan_status start(struct target *target, const struct target_checkpoi
 /* The next event of the pipeline at or behind the cursor. */
 static size_t next_wanted(const struct outside *outside, size_t cursor)
 {
-    const struct wal *wal = &outside->world->wal;
-    const struct plan *plan = plan_of(outside);
-    while (cursor < wal->events_count && (!plan_wants(plan, &wal->events[cursor]) ||
-                                          wal->events[cursor].skip_lsn.value < plan->begin.value)) {
+    while (cursor < outside->world->wal.events_count && !outside_wants(outside, cursor)) {
         cursor++;
     }
     return cursor;
 }
 
-static bool same_subject(const struct wal_event *event, const struct batch_event *given)
+/* What comes out of a spill or a letter has no relation, but perhaps a label. */
+static bool same_subject(const struct wal_event *event, const struct batch *batch, size_t index)
 {
-    if (given->op != event->op || (given->relation == NULL) != (event->op == CHANGE_MESSAGE)) {
+    const struct batch_event *given = &batch->events[index];
+    const char *table = event->op == CHANGE_MESSAGE ? "" : frame_table(event->table);
+    if (given->op != event->op || (given->relation != NULL && event->op == CHANGE_MESSAGE)) {
         return false;
     }
-    return given->relation == NULL || strcmp(given->relation->name, frame_table(event->table)) == 0;
+    if (batch->labelled) {
+        struct batch_label label = batch_label(batch, index);
+        if (label.table_size != strlen(table) ||
+            memcmp(label.table, table, label.table_size) != 0) {
+            return false;
+        }
+    }
+    return given->relation == NULL || strcmp(given->relation->name, table) == 0;
 }
 
 static void show_batch(const struct outside *outside, const struct batch *batch)
@@ -240,6 +279,14 @@ static bool same_content(const struct batch *batch, size_t format, size_t index,
            NULL;
 }
 
+bool outside_is_same(const struct batch *batch, size_t format, size_t index,
+                     const struct outside *outside, size_t event)
+{
+    const struct wal_event *of = &outside->world->wal.events[event];
+    bool tagged = of->op != CHANGE_TRUNCATE && of->op != CHANGE_DELETE && of->op != CHANGE_MESSAGE;
+    return same_subject(of, batch, index) && (!tagged || same_content(batch, format, index, event));
+}
+
 /* A marker stands for everything from the cursor to its position. */
 static void take_gap(struct live_target *self, struct fan_position position)
 {
@@ -252,7 +299,9 @@ static void take_gap(struct live_target *self, struct fan_position position)
                    outside->target);
         return;
     }
-    sometimes(SOMETIMES_GAP_CLOSED);
+    sometimes(plan_of(outside)->settings.buffer.policy == BUFFER_DROP_OLDEST
+                  ? SOMETIMES_GAP_CLOSED
+                  : SOMETIMES_TARGET_GAP_MARKED);
     for (size_t at = next_wanted(outside, self->cursor); at <= last;
          at = next_wanted(outside, at + 1)) {
         if ((*outside_flag(outside, at) & (FLAG_GAP | FLAG_MARKED)) == (FLAG_GAP | FLAG_MARKED)) {
@@ -282,10 +331,7 @@ static void take_event(struct live_target *self, const struct batch *batch, size
                    (long long)given->position.seq);
         return;
     }
-    bool tagged =
-        event->op != CHANGE_TRUNCATE && event->op != CHANGE_DELETE && event->op != CHANGE_MESSAGE;
-    if (!same_subject(event, given) ||
-        (tagged && !same_content(batch, self->context.format, index, expected))) {
+    if (!outside_is_same(batch, self->context.format, index, outside, expected)) {
         world_fail(world, "p%zu t%zu: e%zu has another content", outside->pipeline, outside->target,
                    expected);
     }
@@ -358,8 +404,8 @@ static enum fan_status refuse(struct live_target *self, struct fan_error *reterr
     if (self->outside->retries_left == 0 && world_mishap(world, 40)) {
         self->outside->retries_left = 1 + (unsigned)rng_below(&world->rng, 5);
     }
-    if (self->outside->retries_left > 0) {
-        self->outside->retries_left--;
+    if (self->outside->retries_left > 0 || outside_is_down(self->outside)) {
+        self->outside->retries_left -= self->outside->retries_left > 0;
         return fan_fail(reterr, FAN_RETRY, "could not deliver: simulated");
     }
     if (world_mishap(world, 600)) {
@@ -402,8 +448,10 @@ static enum fan_status deliver(struct target *target, struct batch *batch, size_
         world_fail(world, "p%zu t%zu: more than max_inflight batches", outside->pipeline,
                    outside->target);
     }
-    check_bounds(self, batch);
-    check_parts(self, batch);
+    if (batch->sequence != 0) { /* else it comes out of a backlog, or has a marker before it */
+        check_bounds(self, batch);
+        check_parts(self, batch);
+    }
     world_note(world, "target: batch (place, first, events)",
                outside->pipeline * 16 + outside->target, self->cursor, batch->events_count - first);
     for (size_t index = first; index < batch->events_count; index++) {
@@ -506,6 +554,9 @@ int64_t outside_step(struct outside *outside)
 {
     struct live_target *self = outside->live;
     struct world *world = outside->world;
+    if (outside->asks != NULL) {
+        return asks_step(outside);
+    }
     if (self == NULL || !self->started) {
         return INT64_MAX;
     }
@@ -546,6 +597,9 @@ int64_t outside_step(struct outside *outside)
 int64_t outside_due_us(const struct outside *outside)
 {
     const struct live_target *self = outside->live;
+    if (outside->asks != NULL) {
+        return asks_due_us(outside);
+    }
     return self == NULL || !self->started ? INT64_MAX : self->due_us;
 }
 
@@ -584,7 +638,8 @@ static const struct target_type plain_type = {.name = "plain", .create = create_
 static const struct target_type window_type = {
     .name = "window", .create = create_window, .window_bytes = WINDOW_BYTES, SIM_VERBS};
 
-const struct target_type *const target_types[] = {&exact_type, &plain_type, &window_type, NULL};
+const struct target_type *const target_types[] = {&exact_type, &plain_type, &window_type,
+                                                  &asks_type, NULL};
 
 const struct target_type *target_type_find(const char *name)
 {

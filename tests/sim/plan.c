@@ -9,7 +9,8 @@ static char *const table_patterns[WAL_TABLES] = {(char[]){"public.t0"}, (char[])
                                                  (char[]){"public.t2"}, (char[]){"public.t3"}};
 static char any_prefix[] = "si%";
 static char native[] = "native";
-static char *const type_names[] = {(char[]){"exact"}, (char[]){"plain"}, (char[]){"window"}};
+static char *const type_names[] = {(char[]){"exact"}, (char[]){"plain"}, (char[]){"window"},
+                                   (char[]){"asks"},  (char[]){"asks"},  (char[]){"asks"}};
 static char source_name[] = "sim";
 
 void plan_tune(struct world *world, size_t index)
@@ -25,6 +26,11 @@ void plan_tune(struct world *world, size_t index)
     settings->batch.max_inflight = 1 + (int64_t)rng_below(rng, 4);
     settings->error_handling.backoff_us = 100000 + (int64_t)rng_below(rng, 900000);
     settings->error_handling.backoff_max_us = 5000000;
+    settings->error_handling.max_attempts = 1 + (int64_t)rng_below(rng, 6);
+    settings->error_handling.poison_max = 1 + (int64_t)rng_below(rng, 20);
+    settings->buffer.spill_max = world_chance(world, 6)   ? 0
+                                 : world_chance(world, 3) ? 300 + rng_below(rng, 3000)
+                                                          : 1 << 20;
     if (settings->buffer.policy == BUFFER_ERROR) {
         /* A burst must have a chance; without faults it must always fit. */
         settings->buffer.max_events = world->flaky ? 20 + (int64_t)rng_below(rng, 100) : 8192;
@@ -54,6 +60,73 @@ static void choose_tables(struct world *world, struct plan *plan)
     plan->subjects |= messages ? 1u << WAL_MESSAGES : 0;
 }
 
+static void choose_policies(struct world *world, struct plan *plan)
+{
+    static const int buffers[] = {BUFFER_BLOCK, BUFFER_BLOCK, BUFFER_BLOCK, BUFFER_DROP_OLDEST,
+                                  BUFFER_ERROR, BUFFER_SPILL, BUFFER_SPILL};
+    static const int commits[] = {COMMIT_REQUIRED, COMMIT_REQUIRED, COMMIT_ALL, COMMIT_QUORUM};
+    struct rng *rng = &world->rng;
+    struct settings_pipeline *settings = &plan->settings;
+    settings->buffer.policy = buffers[rng_below(rng, CONF_COUNT(buffers))];
+    settings->commit_policy.mode = commits[rng_below(rng, CONF_COUNT(commits))];
+    settings->commit_policy.quorum = settings->commit_policy.mode == COMMIT_QUORUM
+                                         ? 1 + (int64_t)rng_below(rng, settings->targets.count)
+                                         : 0;
+    settings->error_handling.on_persistent_failure =
+        world_chance(world, 3) ? ERRORS_STOP_SOURCE : ERRORS_ISOLATE;
+    settings->error_handling.dead_letter = !world_chance(world, 4);
+    settings->error_handling.park_keys = !world_chance(world, 4);
+    for (size_t target = 0; target < settings->targets.count; target++) {
+        plan->targets[target].required = !world_chance(world, 3);
+        bool poisoned = world_chance(world, settings->error_handling.dead_letter ? 2 : 6);
+        plan->poison_one_in[target] = poisoned ? 10 + rng_below(rng, 100) : 0;
+    }
+}
+
+bool plan_poisons(const struct world *world, size_t pipeline, size_t target, size_t event)
+{
+    const struct plan *plan = &world->plans[pipeline];
+    if (!plan->settings.error_handling.dead_letter && !world->flaky) {
+        return false; /* nothing keeps it: somebody has mended the target */
+    }
+    uint64_t one_in = plan->poison_one_in[target];
+    struct rng rng = rng_seeded(event * 64 + pipeline * 8 + target);
+    return one_in != 0 && rng_below(&rng, one_in) == 0 &&
+           strcmp(plan->targets[target].type, "asks") == 0;
+}
+
+void plan_guard(struct world *world)
+{
+    static char spill[] = "spill";
+    static char detach[] = "detach";
+    struct settings_guard *guard = &world->source.slot_guard;
+    if (!world_chance(world, 4)) {
+        return;
+    }
+    guard->hard = 2000 + rng_below(&world->rng, 60000);
+    world->guard_detaches = world_chance(world, 2);
+    bool spills = !world->guard_detaches || world_chance(world, 2);
+    size_t count = 0;
+    if (spills) {
+        world->guard_steps[count++] = spill;
+    }
+    if (world->guard_detaches) {
+        world->guard_steps[count++] = detach;
+    }
+    guard->steps = (struct conf_text_list){world->guard_steps, count};
+}
+
+bool plan_may_lose(const struct world *world, const struct plan *plan, size_t target)
+{
+    const struct settings_pipeline *settings = &plan->settings;
+    bool counts =
+        settings->commit_policy.mode == COMMIT_ALL ||
+        (settings->commit_policy.mode == COMMIT_REQUIRED && plan->targets[target].required);
+    bool given_up = settings->error_handling.on_persistent_failure == ERRORS_ISOLATE &&
+                    !settings->error_handling.dead_letter;
+    return !counts || given_up || world->guard_detaches;
+}
+
 void plan_make(struct world *world, size_t index)
 {
     struct plan *plan = &world->plans[index];
@@ -70,6 +143,7 @@ void plan_make(struct world *world, size_t index)
             .name = plan->names[target],
             .type = type_names[rng_below(&world->rng, CONF_COUNT(type_names))],
             .format = native,
+            .required = true,
             .int8 = world_chance(world, 3) ? 1 : 0,
             .options = &world->outside[index][target],
         };
@@ -77,7 +151,6 @@ void plan_make(struct world *world, size_t index)
         outside_init(&world->outside[index][target], world, index, target);
     }
     choose_tables(world, plan);
-    static const int policies[] = {BUFFER_BLOCK, BUFFER_BLOCK, BUFFER_DROP_OLDEST, BUFFER_ERROR};
-    plan->settings.buffer.policy = policies[rng_below(&world->rng, CONF_COUNT(policies))];
+    choose_policies(world, plan);
     plan_tune(world, index);
 }

@@ -11,6 +11,7 @@ static const struct source_type source_type = {
     .name = "sim",
     .step = pg_source_step,
     .rewind = pg_source_rewind,
+    .halt = pg_source_halt,
     .stop = pg_source_stop,
     .status = pg_source_status,
     .destroy = pg_source_destroy,
@@ -42,7 +43,8 @@ static void hook_schedule(void *context, struct pipeline *pipeline)
     struct process *process = context;
     size_t index = (size_t)(pipeline - process->pipelines);
     process->pipeline_due_us[index] = process->world->now_us;
-    if (process->running && !process->busy[index] && world_chance(process->world, 8)) {
+    if (process->running && !process->busy[index] && !process->executor.inside &&
+        world_chance(process->world, 8)) {
         process_step_pipeline(process, index);
     }
 }
@@ -68,6 +70,67 @@ static struct source_memory memory_of(const struct vault *vault)
     return memory;
 }
 
+static bool see_key(void *context, const struct deadletter *letter)
+{
+    const struct fan_position position = {{letter->commit_lsn}, letter->seq};
+    return outlet_memory_park(context, letter->label, letter->label_size, position);
+}
+
+/* As engine.c does. */
+static void resume_target(struct process *process, size_t index, size_t target)
+{
+    struct world *world = process->world;
+    struct vault *vault = &world->vault;
+    size_t plan = process->plan[index];
+    struct outlet_memory memory = {.checkpoint = {.position = POSITION_NONE},
+                                   .settled = POSITION_NONE};
+    if (vault->has_checkpoint[plan][target]) {
+        const struct store_checkpoint *row = &vault->checkpoints[plan][target];
+        memory.checkpoint.position = (struct fan_position){{row->commit_lsn}, row->seq};
+        memory.settled = (struct fan_position){{row->settled_lsn}, row->settled_seq};
+        memory.fatal = row->fatal != 0;
+        memcpy(memory.checkpoint.detail, row->detail, sizeof(memory.checkpoint.detail));
+    }
+    struct store *store = (struct store *)(void *)vault; /* as letters.c takes it */
+    const char *pipeline = world->plans[plan].settings.name;
+    const char *name = world->plans[plan].targets[target].name;
+    uint64_t first_lsn;
+    int64_t first_seq;
+    struct fan_error error;
+    enum fan_status status = deadletter_backlog_range(
+        store, pipeline, name, &memory.isolated, &first_lsn, &first_seq,
+        &memory.isolated_last.commit_lsn.value, &memory.isolated_last.seq, &error);
+    FAN_ASSERT(status == FAN_OK);
+    status = deadletter_keys(store, pipeline, name, see_key, &memory, &error);
+    FAN_ASSERT(status == FAN_OK);
+    for (size_t at = 0; at < vault->gaps_count; at++) {
+        const struct store_gap *row = &vault->gaps[at];
+        const struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
+                                       .last = {{row->last_lsn}, row->last_seq},
+                                       .count = row->count};
+        if (strcmp(row->pipeline, pipeline) == 0 && strcmp(row->target, name) == 0) {
+            outlet_memory_gap(&memory, &gap, strcmp(row->cause, STORE_GAP_DROPPED) != 0);
+        }
+    }
+    if (memory.isolated > 0 && !outlet_memory_needs_backlog(&memory)) {
+        memory.isolated = 0;
+        status = deadletter_backlog_delivered(store, pipeline, name,
+                                              memory.isolated_last.commit_lsn.value,
+                                              memory.isolated_last.seq, &error);
+        FAN_ASSERT(status == FAN_OK);
+        sometimes(SOMETIMES_BACKLOG_USELESS);
+    }
+    status = pipeline_resume_target(&process->pipelines[index], target, &memory, &error);
+    FAN_ASSERT(status == FAN_OK);
+    outlet_memory_release(&memory);
+    struct outlet *outlet = &process->pipelines[index].outlets[target];
+    if (outlet->divert != BACKLOG_NONE) {
+        sometimes(SOMETIMES_BACKLOG_RESUMED);
+        world_note(world, "engine: backlog found (place, kind, events)", plan * 16 + target,
+                   outlet->divert, outlet->backlog.events);
+    }
+}
+
 static void build_pipeline(struct process *process, size_t index)
 {
     struct world *world = process->world;
@@ -75,44 +138,46 @@ static void build_pipeline(struct process *process, size_t index)
     struct pipeline_setup setup = {
         .settings = &world->plans[plan].settings,
         .context = &process->context,
+        .executor = &process->executor.base,
+        .letterbox = &world->vault.letterbox,
+        .data_dir = "/sim",
         .hooks = {.schedule = hook_schedule,
                   .wake_reader = hook_wake_reader,
                   .wall_us = hook_wall_us,
                   .context = process},
         .seed = rng_next(&world->rng),
+        .first_lane = 2 * (uint64_t)TARGETS_MAX * index,
     };
     struct fan_error error;
     enum fan_status status = pipeline_init(&process->pipelines[index], &setup, &error);
     FAN_ASSERT(status == FAN_OK);
     for (size_t target = 0; target < setup.settings->targets.count; target++) {
-        if (!world->vault.has_checkpoint[plan][target]) {
-            continue;
-        }
-        const struct store_checkpoint *row = &world->vault.checkpoints[plan][target];
-        struct target_checkpoint checkpoint = {.position = {{row->commit_lsn}, row->seq}};
-        memcpy(checkpoint.detail, row->detail, sizeof(checkpoint.detail));
-        pipeline_resume_target(&process->pipelines[index], target, &checkpoint);
+        resume_target(process, index, target);
     }
 }
 
+/* As engine.c does. */
 static void add_gaps(struct process *process, size_t index)
 {
     const struct vault *vault = &process->world->vault;
     struct intake *intake = &process->reader.intakes[index];
+    int64_t greatest_id = 0;
     for (size_t at = 0; at < vault->gaps_count; at++) {
         const struct store_gap *row = &vault->gaps[at];
         if (strcmp(row->pipeline, intake->settings->name) != 0) {
             continue;
         }
-        intake->gap_id_base = row->gap_id > intake->gap_id_base ? row->gap_id : intake->gap_id_base;
+        greatest_id = row->gap_id > greatest_id ? row->gap_id : greatest_id;
         struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
                                  .last = {{row->last_lsn}, row->last_seq},
                                  .count = row->count};
-        bool first_target = strcmp(row->target, "t0") == 0;
+        bool first_target =
+            strcmp(row->target, "t0") == 0 && strcmp(row->cause, STORE_GAP_DROPPED) == 0;
         if (first_target && position_compare(gap.last, intake->admitted) > 0) {
             intake_remember_gap(intake, &gap);
         }
     }
+    intake->gap_id_base = greatest_id + greatest_id % 2;
 }
 
 static void build_intake(struct process *process, size_t index, size_t first_gate)
@@ -122,7 +187,12 @@ static void build_intake(struct process *process, size_t index, size_t first_gat
     enum pipeline_state kept = world->vault.has_pipeline[plan]
                                    ? (enum pipeline_state)world->vault.pipelines[plan].state
                                    : PIPELINE_INITIALIZING;
-    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED || kept == PIPELINE_ERROR;
+    bool isolated = false;
+    for (size_t target = 0; target < process->pipelines[index].outlets_count; target++) {
+        isolated = isolated || outlet_isolated(&process->pipelines[index].outlets[target]);
+    }
+    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED ||
+                 (kept == PIPELINE_ERROR && !isolated);
     if (stays) {
         sometimes(SOMETIMES_PAUSED_OVER_RESTART);
     }
@@ -164,6 +234,7 @@ struct process *process_create(struct world *world)
     process->options = (struct postgres_options){.slot = {.create = true},
                                                  .publication = {.create = true},
                                                  .wal_sender_timeout_us = world->server.timeout_us};
+    executor_init(&process->executor, world);
     size_t gates = 0;
     for (size_t plan = 0; plan < PIPELINES_MAX; plan++) {
         if (world->plans[plan].present) {
@@ -173,6 +244,7 @@ struct process *process_create(struct world *world)
         }
     }
     struct reader_setup setup = {
+        .settings = &world->source,
         .name = "sim",
         .persister = &world->vault.persister,
         .hooks = {.wake = hook_wake, .wall_us = hook_wall_us, .context = process},
@@ -198,10 +270,16 @@ void process_destroy(struct process *process)
 {
     struct world *world = process->world;
     process->running = false;
+    executor_drain(&process->executor);
     for (size_t index = 0; index < process->count; index++) {
         pipeline_release(&process->pipelines[index]);
     }
     reader_release(&process->reader);
+    for (size_t pipeline = 0; pipeline < PIPELINES_MAX; pipeline++) {
+        for (size_t target = 0; target < TARGETS_MAX; target++) {
+            disk_crash(&world->outside[pipeline][target]);
+        }
+    }
     world->process = NULL;
     free(process);
 }
@@ -227,6 +305,15 @@ static void see_commands(struct process *process)
 static void see_situations(struct process *process)
 {
     const struct reader *reader = &process->reader;
+    for (size_t index = 0; index < process->count; index++) {
+        enum wish wish = reader->intakes[index].wish;
+        if (wish == WISH_SPILL || wish == WISH_GAP) {
+            sometimes(wish == WISH_SPILL ? SOMETIMES_GUARD_SPILLED : SOMETIMES_GUARD_DETACHED);
+        }
+    }
+    if (reader->policy == ERRORS_STOP_SOURCE) {
+        sometimes(SOMETIMES_STOP_SOURCE);
+    }
     if (reader->blocked_by >= 0) {
         sometimes(SOMETIMES_READER_BLOCKED);
     }
@@ -252,6 +339,59 @@ static void see_situations(struct process *process)
     }
 }
 
+static void see_outlet(struct process *process, size_t index, size_t target)
+{
+    const struct pipeline *pipeline = &process->pipelines[index];
+    const struct outlet *outlet = &pipeline->outlets[target];
+    struct seen_outlet *seen = &process->seen[index][target];
+    if (seen->divert != outlet->divert) {
+        world_note(process->world, "outlet: diverted (place, from, to)",
+                   process->plan[index] * 16 + target, seen->divert, outlet->divert);
+    }
+    if (seen->divert == BACKLOG_LETTERS && outlet->divert == BACKLOG_NONE) {
+        sometimes(SOMETIMES_ISOLATED_AND_BACK);
+    } else if (seen->divert == BACKLOG_SPILL && outlet->divert == BACKLOG_NONE) {
+        sometimes(SOMETIMES_SPILL_AND_BACK);
+    } else if (seen->divert == BACKLOG_NONE && outlet->divert == BACKLOG_SPILL) {
+        bool slow = strstr(outlet->error.text, "slower") != NULL;
+        bool full = strstr(outlet->error.text, "buffer is full") != NULL;
+        if (slow || full) {
+            sometimes(slow ? SOMETIMES_LAGGARD_DIVERTED : SOMETIMES_OVERFLOW_SPILLED);
+        }
+    }
+    if (seen->fatal && !outlet->fatal) {
+        sometimes(SOMETIMES_FATAL_MENDED);
+    }
+    seen->divert = outlet->divert;
+    seen->fatal = outlet->fatal;
+    for (size_t lane = 0; outlet->answering && lane < outlet->courier.lanes_count; lane++) {
+        if (outlet->courier.lanes[lane].depth > 3) {
+            sometimes(SOMETIMES_BISECT_DEEP);
+        }
+    }
+}
+
+static void see_pipeline(struct process *process, size_t index)
+{
+    const struct pipeline *pipeline = &process->pipelines[index];
+    size_t live = 0;
+    for (size_t target = 0; target < pipeline->outlets_count; target++) {
+        const struct outlet *outlet = &pipeline->outlets[target];
+        see_outlet(process, index, target);
+        live += outlet->divert == BACKLOG_NONE && outlet->started && !outlet->circuit_open;
+    }
+    const struct settings_commit *commit = &pipeline->settings->commit_policy;
+    if (commit->mode != COMMIT_QUORUM || pipeline->run != RUN_FLOWING) {
+        return;
+    }
+    bool enough = live >= (size_t)commit->quorum;
+    if (!enough && pipeline->current != NULL) {
+        sometimes(SOMETIMES_QUORUM_HELD);
+    } else if (enough && live < pipeline->outlets_count && pipeline->current == NULL) {
+        sometimes(SOMETIMES_QUORUM_WENT_ON);
+    }
+}
+
 void process_step_reader(struct process *process)
 {
     struct source_wait wait;
@@ -272,6 +412,7 @@ void process_step_pipeline(struct process *process, size_t index)
     if (due_us < process->pipeline_due_us[index]) {
         process->pipeline_due_us[index] = due_us;
     }
+    see_pipeline(process, index);
     process->busy[index] = false;
 }
 
@@ -288,7 +429,7 @@ bool process_command(struct process *process, size_t index, enum pipeline_verb v
     process->commands[at] = (struct command){.intake = index, .verb = verb};
     process->command_used[at] = true;
     process->last_command[index] = at;
-    if (verb == PIPELINE_RESUME || verb == PIPELINE_START) {
+    if (verb == PIPELINE_RESUME || verb == PIPELINE_START || verb == PIPELINE_RESTART) {
         process->world->plans[process->plan[index]].frozen = false;
     }
     process->reader.commands[process->reader.commands_count++] = &process->commands[at];

@@ -13,12 +13,47 @@
 #include "sources/postgres/options.h"
 #include "tests/sim/world.h"
 
-enum { PROCESS_COMMANDS = 8 };
+enum { PROCESS_COMMANDS = 8, EXECUTOR_JOBS_MAX = 32 };
+
+struct executor_job {
+    uint64_t lane;
+    void (*run)(void *argument);
+    void *argument;
+    int64_t due_us;
+};
+
+/* The I/O threads: jobs run some time later, those of a lane in their order. */
+struct executor {
+    struct io_executor base; /* first: what pipelines are given */
+    struct world *world;
+    struct executor_job jobs[EXECUTOR_JOBS_MAX];
+    size_t count;
+    bool inside; /* a job runs, and may hold a lock */
+};
+
+void executor_init(struct executor *executor, struct world *world);
+int64_t executor_due_us(const struct executor *executor);
+void executor_step(struct executor *executor);
+/* Runs everything that waits. */
+void executor_drain(struct executor *executor);
+
+/* What was last seen of an outlet, to count situations. */
+struct seen_outlet {
+    enum backlog_kind divert;
+    bool fatal;
+};
+
+/* A target that nobody waits for, which lacks what those have that a change waits for. */
+struct laggard {
+    struct fan_position settled; /* it has this much ... */
+    int64_t since_us;            /* ... and holds the others up since then; 0: it does not */
+};
 
 struct process {
     struct world *world;
     struct encode_context context;
     struct postgres_options options;
+    struct executor executor;
     struct reader reader;
     struct pipeline pipelines[PIPELINES_MAX];
     size_t plan[PIPELINES_MAX]; /* of each */
@@ -26,7 +61,9 @@ struct process {
     int64_t reader_due_us;
     int64_t pipeline_due_us[PIPELINES_MAX];
     bool busy[PIPELINES_MAX]; /* inside of its step */
-    bool running;             /* built, and stepped from now on */
+    struct seen_outlet seen[PIPELINES_MAX][TARGETS_MAX];
+    struct laggard laggards[PIPELINES_MAX][TARGETS_MAX];
+    bool running; /* built, and stepped from now on */
     struct command commands[PROCESS_COMMANDS];
     bool command_used[PROCESS_COMMANDS];
     size_t last_command[PIPELINES_MAX];

@@ -20,13 +20,14 @@
 
 enum {
     STEPS_MAX = 400000,
-    MISHAPS = 14,
+    MISHAPS = 18,
     QUIET_US_MAX = 1200000000, /* after the faults: 20 minutes of the world's time */
     ACTOR_SERVER = 0,
     ACTOR_STORE,
     ACTOR_USERS,
     ACTOR_MISHAP,
     ACTOR_OPERATOR,
+    ACTOR_EXECUTOR,
     ACTOR_READER,
     ACTOR_PIPELINES,
     ACTOR_TARGETS = ACTOR_PIPELINES + PIPELINES_MAX,
@@ -46,6 +47,7 @@ struct history {
 };
 
 static struct history *current; /* for fan_assert_failed() */
+struct world *sim_world;
 
 static void report(const struct history *history, const char *fault)
 {
@@ -156,11 +158,42 @@ static int64_t in(struct world *world, uint64_t most_us)
     return world->now_us + 1 + (int64_t)rng_below(&world->rng, most_us);
 }
 
+/* Whether no target is behind, or waits for somebody. */
+static bool are_live(const struct process *process)
+{
+    for (size_t index = 0; index < process->count; index++) {
+        const struct pipeline *pipeline = &process->pipelines[index];
+        for (size_t target = 0; target < pipeline->outlets_count; target++) {
+            const struct outlet *outlet = &pipeline->outlets[target];
+            if (outlet->divert != BACKLOG_NONE || outlet->backlog.kind != BACKLOG_NONE ||
+                outlet->fatal || outlet->gap_to_mark.count > 0 || !outlet->started) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* A target without a backlog is tried with what comes next: so something has to come. */
+static int64_t users_trickle(struct history *history)
+{
+    struct world *world = &history->world;
+    if (history->at_end) {
+        return INT64_MAX;
+    }
+    if (!world->flaky && world->process != NULL && !are_live(world->process) &&
+        world->server.state == SERVER_UP) {
+        wal_grow(&world->wal, &world->rng, world->now_us);
+        wal_settle(&world->wal, &world->rng, world->now_us);
+    }
+    return in(world, 3000000);
+}
+
 static int64_t users_act(struct history *history)
 {
     struct world *world = &history->world;
     if (history->growths_left == 0) {
-        return INT64_MAX;
+        return users_trickle(history);
     }
     if (world->server.state != SERVER_UP) {
         return in(world, 500000); /* a stopping server sends its users away first */
@@ -229,6 +262,17 @@ static void mishap(struct history *history)
         world->server.state_until_us += jump_us; /* a jump is nobody's slowness */
         return;
     }
+    case 14:
+    case 15:
+    case 16:
+    case 17: {
+        struct outside *outside = &world->outside[rng_below(&world->rng, PIPELINES_MAX)]
+                                                 [rng_below(&world->rng, TARGETS_MAX)];
+        outside->down_until_us = in(world, world_chance(world, 2) ? 10000000 : 90000000);
+        world_note(world, "target: down (place, until)", outside->pipeline * 16 + outside->target,
+                   (uint64_t)outside->down_until_us, 0);
+        return;
+    }
     default:
         server_checkpoint(&world->server);
         return;
@@ -265,10 +309,20 @@ static int64_t mishap_act(struct history *history)
     }
     if (history->growths_left == 0) {
         world->flaky = false;
+        for (size_t place = 0; place < PIPELINES_MAX * TARGETS_MAX; place++) {
+            world->outside[place / TARGETS_MAX][place % TARGETS_MAX].down_until_us = 0;
+        }
+        world->vault.full_until_us = 0;
+        world->source.slot_guard.hard = 0;
         history->quiet_since_us = world->now_us;
         world_note(world, "faults end", 0, 0, 0);
         wal_settle(&world->wal, &world->rng, world->now_us);
         enlarge_buffers(history);
+        /* An operator who is sure of a target lets it refuse what it never takes, more than once. */
+        for (size_t index = 0; index < PIPELINES_MAX; index++) {
+            world->plans[index].settings.error_handling.poison_max = 1000;
+            world->plans[index].settings.error_handling.max_attempts = 6;
+        }
         if (world->process != NULL && world->process->stopping) {
             world->process->stop_deadline_us = world->now_us + 120000000; /* now it has to end */
         }
@@ -294,6 +348,22 @@ static bool mending_verb(enum pipeline_state state, enum pipeline_verb *ret_verb
     return state == PIPELINE_PAUSED || state == PIPELINE_ERROR || state == PIPELINE_STOPPED;
 }
 
+static bool has_fatal(const struct process *process, size_t index)
+{
+    const struct pipeline *pipeline = &process->pipelines[index];
+    bool any = false;
+    for (size_t target = 0; target < pipeline->outlets_count; target++) {
+        any = any || pipeline->outlets[target].fatal;
+    }
+    return any;
+}
+
+/* Whether the pipeline goes on for its other targets, and comes back by itself. */
+static bool mends_itself(const struct process *process, size_t index)
+{
+    return process->reader.intakes[index].isolated && !has_fatal(process, index);
+}
+
 static int64_t operator_act(struct history *history)
 {
     struct world *world = &history->world;
@@ -317,11 +387,15 @@ static int64_t operator_act(struct history *history)
     if (process->stopping) {
         return in(world, 500000);
     }
-    if (mending_verb(process->reader.intakes[index].state, &verb) &&
-        (!world->flaky || world_chance(world, 2))) {
+    bool mends = mending_verb(process->reader.intakes[index].state, &verb);
+    if (!mends && has_fatal(process, index)) {
+        mends = true;
+        verb = PIPELINE_RESTART;
+    }
+    if (mends && !mends_itself(process, index) && (!world->flaky || world_chance(world, 2))) {
         (void)process_command(process, index, verb); /* tried again when too many wait */
     } else if (world->flaky && world_chance(world, 4)) {
-        verb = (enum pipeline_verb)rng_below(&world->rng, 4);
+        verb = (enum pipeline_verb)rng_below(&world->rng, 5);
         (void)process_command(process, index, verb);
     }
     return in(world, world->flaky ? 1500000 : 200000);
@@ -341,6 +415,9 @@ static int64_t act(struct history *history, size_t actor)
         return mishap_act(history);
     case ACTOR_OPERATOR:
         return operator_act(history);
+    case ACTOR_EXECUTOR:
+        executor_step(&world->process->executor);
+        return INT64_MAX;
     case ACTOR_READER:
         process_step_reader(world->process);
         return INT64_MAX;
@@ -362,7 +439,9 @@ static void collect_dues(struct history *history)
 {
     struct world *world = &history->world;
     struct process *process = world->process;
-    history->due_us[ACTOR_STORE] = world->vault.job == NULL ? INT64_MAX : world->vault.due_us;
+    history->due_us[ACTOR_STORE] = world->vault.jobs_count == 0 ? INT64_MAX : world->vault.due_us;
+    history->due_us[ACTOR_EXECUTOR] =
+        process == NULL ? INT64_MAX : executor_due_us(&process->executor);
     history->due_us[ACTOR_READER] = process == NULL ? INT64_MAX : process->reader_due_us;
     for (size_t index = 0; index < PIPELINES_MAX; index++) {
         history->due_us[ACTOR_PIPELINES + index] =
@@ -398,7 +477,7 @@ static bool is_quiescent(const struct history *history)
 {
     const struct world *world = &history->world;
     const struct process *process = world->process;
-    if (world->flaky || process == NULL || process->stopping || world->vault.job != NULL) {
+    if (world->flaky || process == NULL || process->stopping || world->vault.jobs_count > 0) {
         return false;
     }
     for (size_t index = 0; index < process->count; index++) {
@@ -406,6 +485,9 @@ static bool is_quiescent(const struct history *history)
         if (intake->state != PIPELINE_STREAMING || !intake->open) {
             return false;
         }
+    }
+    if (!are_live(process)) {
+        return false;
     }
     return world->server.confirmed.value == world->wal.end.value;
 }
@@ -436,6 +518,7 @@ static void history_open(struct history *history, uint64_t seed, bool trace)
     struct rng mix = rng_seeded(seed);
     world->rng = rng_seeded(rng_next(&mix));
     world->notes.trace = trace;
+    sim_world = world;
     wal_init(&world->wal, &world->rng);
     server_init(&world->server, &world->wal, &world->rng, &world->notes);
     world->server.check_status = check_status;
@@ -451,6 +534,7 @@ static void history_open(struct history *history, uint64_t seed, bool trace)
             plan_make(world, index);
         }
     }
+    plan_guard(world);
     /* Fewer kinds at a time reach further: what ends every session hides what comes later. */
     static const uint64_t calms[] = {1, 1, 4, 50};
     world->calm = calms[rng_below(&world->rng, CONF_COUNT(calms))];
@@ -534,7 +618,9 @@ int main(int argc, char **argv)
         }
     }
     log_set_level(trace ? LOG_DEBUG : LOG_ERROR);
-    if (!trace) {
+    if (trace) {
+        (void)setvbuf(stdout, NULL, _IOLBF, 0); /* in line with the engine's log, or not */
+    } else {
         log_set_descriptor(open("/dev/null", O_WRONLY | O_CLOEXEC));
     }
     struct history *history = calloc(1, sizeof(*history));

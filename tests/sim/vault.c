@@ -1,30 +1,53 @@
-/* The store's disk: one transaction at a time, written or not, known to be written or not. */
+/* The store's disk: one transaction after the other, written or not, known to be written or not. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "tests/sim/world.h"
 
+static int64_t soon(struct world *world)
+{
+    uint64_t slow_us = world_mishap(world, 12) ? 4000000 : 20000;
+    return world->now_us + (int64_t)rng_below(&world->rng, slow_us);
+}
+
+static void queue(struct vault *vault, struct vault_job job)
+{
+    FAN_ASSERT(vault->jobs_count < VAULT_JOBS_MAX);
+    if (vault->jobs_count == 0) {
+        vault->job_written = false;
+        vault->due_us = soon(vault->world);
+    }
+    vault->jobs[vault->jobs_count++] = job;
+}
+
 static void post(struct persister *persister, struct persist_job *job)
 {
     struct vault *vault = (struct vault *)persister;
-    struct world *world = vault->world;
-    if (vault->job != NULL) {
-        world_fail(world, "two jobs are under way at the store (reader.h, invariant 2)");
+    for (size_t index = 0; index < vault->jobs_count; index++) {
+        if (vault->jobs[index].persist != NULL) {
+            world_fail(vault->world, "two jobs are under way at the store (reader.h, invariant 2)");
+        }
     }
-    vault->job = job;
-    vault->job_written = false;
-    uint64_t slow_us = world_mishap(world, 12) ? 4000000 : 20000;
-    vault->due_us = world->now_us + (int64_t)rng_below(&world->rng, slow_us);
+    queue(vault, (struct vault_job){.persist = job});
+}
+
+static void post_letters(struct letterbox *letterbox, struct letter_job *job)
+{
+    struct vault *vault = (struct vault *)((char *)letterbox - offsetof(struct vault, letterbox));
+    queue(vault, (struct vault_job){.letters = job});
 }
 
 void vault_init(struct vault *vault, struct world *world)
 {
-    *vault = (struct vault){.persister = {.post = post}, .world = world};
+    *vault = (struct vault){
+        .persister = {.post = post}, .letterbox = {.post = post_letters}, .world = world};
 }
 
 void vault_release(struct vault *vault)
 {
+    letters_release(vault);
     free(vault->gaps);
 }
 
@@ -79,53 +102,110 @@ static void write_job(struct vault *vault, const struct persist_job *job)
                job->gaps_count);
 }
 
+static void run(struct vault *vault, const struct vault_job *job)
+{
+    if (job->persist != NULL) {
+        write_job(vault, job->persist);
+        job->persist->status = FAN_OK;
+    } else {
+        letters_run(vault, job->letters);
+        vault->job_written = true;
+    }
+}
+
+static void fail(struct vault *vault, const struct vault_job *job)
+{
+    struct world *world = vault->world;
+    sometimes(SOMETIMES_STORE_HELD_ACK);
+    world_note(world, "store: write failed", 0, 0, 0);
+    struct fan_error *error = job->persist != NULL ? &job->persist->error : &job->letters->error;
+    enum fan_status status = fan_fail(error, FAN_RETRY, "could not write: disk full");
+    if (job->persist != NULL) {
+        job->persist->status = status;
+    } else {
+        job->letters->status = status;
+    }
+}
+
+static void answer(const struct vault_job *job)
+{
+    if (job->persist != NULL) {
+        job->persist->done(job->persist->context, job->persist);
+        return;
+    }
+    /* Once `done` is set the job may be gone. */
+    void (*wake)(void *context) = job->letters->wake;
+    void *context = job->letters->wake_context;
+    atomic_store(&job->letters->done, true);
+    wake(context);
+}
+
 int64_t vault_step(struct vault *vault)
 {
     struct world *world = vault->world;
-    struct persist_job *job = vault->job;
-    if (job == NULL) {
+    if (vault->jobs_count == 0) {
         return INT64_MAX;
     }
     if (world->now_us < vault->due_us) {
         return vault->due_us;
     }
+    const struct vault_job job = vault->jobs[0];
     if (vault->failures_left == 0 && world_mishap(world, 30)) {
         vault->failures_left = 1 + (unsigned)rng_below(&world->rng, 4);
     }
+    if (job.letters != NULL && world_mishap(world, 60)) {
+        vault->full_until_us = world->now_us + (int64_t)rng_below(&world->rng, 10000000);
+    }
     if (!vault->job_written && vault->failures_left > 0) {
         vault->failures_left--;
-        sometimes(SOMETIMES_STORE_HELD_ACK);
-        world_note(world, "store: write failed", 0, 0, 0);
-        job->status = fan_fail(&job->error, FAN_RETRY, "could not write: disk full");
+        vault->failed_us = world->now_us;
+        fail(vault, &job);
     } else if (!vault->job_written) {
-        write_job(vault, job);
+        run(vault, &job);
         if (world_mishap(world, 4)) {
             vault->due_us = world->now_us + (int64_t)rng_below(&world->rng, 100000);
             return vault->due_us;
         }
-        job->status = FAN_OK;
-    } else {
-        job->status = FAN_OK;
     }
-    vault->job = NULL;
-    job->done(job->context, job);
-    return INT64_MAX;
+    vault->jobs_count--;
+    memmove(vault->jobs, vault->jobs + 1, vault->jobs_count * sizeof(vault->jobs[0]));
+    vault->job_written = false;
+    vault->due_us = soon(world);
+    answer(&job);
+    return vault->jobs_count == 0 ? INT64_MAX : vault->due_us;
 }
 
 void vault_crash(struct vault *vault)
 {
-    /* The transaction may reach the disk all the same. */
-    if (vault->job != NULL && !vault->job_written && world_chance(vault->world, 3)) {
-        write_job(vault, vault->job);
+    /* Transactions may reach the disk all the same, in their order. */
+    for (size_t index = 0; index < vault->jobs_count; index++) {
+        const struct vault_job *job = &vault->jobs[index];
+        bool written = index == 0 && vault->job_written;
+        if (!written && !world_chance(vault->world, 3)) {
+            bool adds = job->letters != NULL && job->letters->kind == LETTERS_ADD;
+            if (adds) {
+                sometimes(SOMETIMES_LETTERS_LOST);
+            }
+            break;
+        }
+        if (!written) {
+            run(vault, job);
+        }
+        if (job->letters != NULL && job->letters->kind == LETTERS_FETCH) {
+            batch_unref(job->letters->batch); /* nobody was told of it */
+            job->letters->batch = NULL;
+        }
     }
-    vault->job = NULL;
+    vault->jobs_count = 0;
     vault->failures_left = 0;
+    vault->full_until_us = 0;
 }
 
 void vault_forget(struct vault *vault, size_t pipeline)
 {
     memset(vault->has_checkpoint[pipeline], 0, sizeof(vault->has_checkpoint[pipeline]));
     vault->has_pipeline[pipeline] = false;
+    letters_forget(vault, pipeline);
     size_t kept = 0;
     for (size_t index = 0; index < vault->gaps_count; index++) {
         if (index_of(vault->gaps[index].pipeline) != pipeline) {

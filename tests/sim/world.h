@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "conf/settings.h"
+#include "engine/letterbox.h"
 #include "engine/persist.h"
 #include "tests/sim/notes.h"
 #include "tests/sim/slot.h"
@@ -23,10 +24,18 @@ enum { PIPELINES_MAX = 4, TARGETS_MAX = 3, FAULT_TEXT_MAX = 256 };
 
 /* What an event is for one target, as bits. */
 enum {
-    FLAG_DURABLE = 1, /* stands in its log now */
-    FLAG_SEEN = 2,    /* stood there once */
-    FLAG_GAP = 4,     /* a durable gap row covers it */
-    FLAG_MARKED = 8,  /* a marker in the target's stream stands for it */
+    FLAG_DURABLE = 1,     /* it is there now */
+    FLAG_SEEN = 2,        /* it was there once */
+    FLAG_GAP = 4,         /* a durable gap row covers it */
+    FLAG_MARKED = 8,      /* a marker in the target's stream stands for it */
+    FLAG_POISON = 16,     /* a letter of that cause, committed */
+    FLAG_PARKED = 32,     /* the same */
+    FLAG_ISOLATED = 64,   /* the same */
+    FLAG_SPILL = 128,     /* in a record of its spill that was synced */
+    FLAG_CONVICTED = 256, /* the target has refused it alone, or by name */
+    /* What a checkpoint may cover; and what an acknowledgement may, too. */
+    FLAGS_DONE = FLAG_DURABLE | FLAG_GAP | FLAG_POISON | FLAG_PARKED,
+    FLAGS_SETTLED = FLAGS_DONE | FLAG_ISOLATED | FLAG_SPILL,
 };
 
 enum { ENTRY_GAP = 1u << 31 };
@@ -38,13 +47,43 @@ struct entry {
 };
 
 struct live_target;
+struct asks;
+struct target_type;
+
+/* One event as a spill and a letter keep it. */
+struct kept_event {
+    struct batch_event event; /* without its relation */
+    uint8_t *bytes;           /* owned; of one format */
+    size_t size;
+    uint8_t *label; /* owned */
+    size_t label_size;
+};
+
+struct disk_record {
+    struct kept_event *events; /* owned */
+    size_t count;
+    size_t bytes;
+    enum txn_part part;
+    unsigned segment;
+};
+
+/* What the spill of one target has on its disk. */
+struct disk {
+    struct disk_record *records; /* owned; what was trimmed is zeroed */
+    size_t first;                /* records [first, count) are there */
+    size_t count;
+    size_t capacity;
+    size_t synced; /* those before it survive a crash */
+    unsigned segment;
+    struct spill *open; /* of the running engine, or NULL */
+};
 
 /* The far side of one target: what it keeps when the engine dies. */
 struct outside {
     struct world *world; /* borrowed, as the rest */
     size_t pipeline;
     size_t target;
-    uint8_t *flags; /* owned; one per event */
+    uint16_t *flags; /* owned; one per event */
     size_t flags_count;
     struct entry *log; /* owned; entries [0, durable) survive, the others are on their way */
     size_t log_count;
@@ -53,13 +92,35 @@ struct outside {
     size_t verified;                /* events before it were checked against confirmed positions */
     size_t verified_marked;         /* and against checkpoints */
     struct fan_position checkpoint; /* in the vault */
+    struct fan_position settled;    /* the same */
     unsigned retries_left;
+    int64_t down_until_us;    /* an outage: nothing works */
+    size_t ordered;           /* events before it are where order no longer matters */
     struct live_target *live; /* of the running engine, or NULL */
+    struct asks *asks;        /* the same, of type asks */
+    struct disk disk;
+};
+
+struct letter {
+    size_t pipeline;
+    size_t target;
+    size_t index; /* in the wal; of a marker: of the event that it ends at */
+    enum deadletter_cause cause;
+    struct kept_event kept;
+};
+
+enum { VAULT_JOBS_MAX = 64 };
+
+/* One of the two is set; borrowed while it is under way. */
+struct vault_job {
+    struct persist_job *persist;
+    struct letter_job *letters;
 };
 
 /* The store's disk. */
 struct vault {
     struct persister persister; /* first: what a reader is given */
+    struct letterbox letterbox; /* what pipelines are given */
     struct world *world;
     bool has_source;
     struct store_source source;
@@ -70,10 +131,17 @@ struct vault {
     struct store_gap *gaps; /* owned */
     size_t gaps_count;
     size_t gaps_capacity;
-    struct persist_job *job; /* borrowed while it is under way */
-    bool job_written;        /* it is on disk, and its sender does not know */
-    int64_t due_us;
+    struct letter *letters; /* owned; by place and position */
+    size_t letters_count;
+    size_t letters_capacity;
+    struct deadletter_caps caps;
+    int64_t full_until_us;                 /* of the letters: somebody else's take the room */
+    struct vault_job jobs[VAULT_JOBS_MAX]; /* in the order of their posting */
+    size_t jobs_count;
+    bool job_written; /* the first is on disk, and its sender does not know */
+    int64_t due_us;   /* of the first */
     unsigned failures_left;
+    int64_t failed_us; /* when it last failed */
 };
 
 /* One pipeline of the conf. */
@@ -84,9 +152,10 @@ struct plan {
     char names[TARGETS_MAX + 1][8];
     char *tables[WAL_SUBJECTS];
     char *messages[1];
-    unsigned subjects;    /* bit per table, and one for messages */
-    struct fan_lsn begin; /* what commits before it is not its business */
-    bool frozen;          /* an operator was told that nothing more is delivered */
+    uint64_t poison_one_in[TARGETS_MAX]; /* events that the target never takes; 0: none */
+    unsigned subjects;                   /* bit per table, and one for messages */
+    struct fan_lsn begin;                /* what commits before it is not its business */
+    bool frozen;                         /* an operator was told that nothing more is delivered */
     bool counted_over;
     uint64_t given_batches;
 };
@@ -102,9 +171,13 @@ struct world {
     bool flaky;        /* faults happen */
     uint64_t calm;     /* how much rarer the small ones are in this history */
     bool crashing;     /* the engine is being thrown away */
+    int64_t disk_us;   /* when a spill last failed */
     struct wal wal;
     struct server server;
     struct vault vault;
+    struct settings_source source; /* its slot guard */
+    char *guard_steps[2];
+    bool guard_detaches;
     struct plan plans[PIPELINES_MAX];
     struct outside outside[PIPELINES_MAX][TARGETS_MAX];
     struct process *process; /* owned; NULL: not running */
@@ -113,6 +186,9 @@ struct world {
     bool failed;
     char fault[FAULT_TEXT_MAX]; /* the first broken rule */
 };
+
+/* That of the history at hand, for what stands in for functions without a context. */
+extern struct world *sim_world;
 
 /* The history has failed; the first reason stays. */
 void world_fail(struct world *world, const char *format, ...) FAN_PRINTF(2, 3);
@@ -143,6 +219,12 @@ static inline bool plan_wants(const struct plan *plan, const struct wal_event *e
 {
     return (plan->subjects >> event->table & 1) != 0;
 }
+/* Whether the target will never take the event. */
+bool plan_poisons(const struct world *world, size_t pipeline, size_t target, size_t event);
+/* Whether the conf lets the target lose events. */
+bool plan_may_lose(const struct world *world, const struct plan *plan, size_t target);
+/* The slot's guard of a history. */
+void plan_guard(struct world *world);
 
 /* ---- vault.c ---- */
 
@@ -154,6 +236,22 @@ int64_t vault_step(struct vault *vault);
 void vault_crash(struct vault *vault);
 void vault_forget(struct vault *vault, size_t pipeline);
 
+/* ---- letters.c: the dead letters; the rest of it is deadletter/deadletter.h ---- */
+
+/* Queued like the others, and run by the vault. */
+void letters_run(struct vault *vault, struct letter_job *job);
+void letters_forget(struct vault *vault, size_t pipeline);
+void letters_release(struct vault *vault);
+
+/* ---- spill.c: spills on a disk in memory; the rest of it is buffer/spill.h ---- */
+
+/* Nothing but what was synced is sure to survive. */
+void disk_crash(struct outside *outside);
+void disk_release(struct disk *disk);
+struct kept_event kept_copy(const struct batch_event *event, const uint8_t *bytes, size_t size,
+                            const uint8_t *label, size_t label_size);
+void kept_release(struct kept_event *kept);
+
 /* ---- outside.c: scripted targets ---- */
 
 void outside_init(struct outside *outside, struct world *world, size_t pipeline, size_t target);
@@ -161,12 +259,35 @@ void outside_release(struct outside *outside);
 /* Lets something become durable, be reported, get lost. Returns when to come back. */
 int64_t outside_step(struct outside *outside);
 int64_t outside_due_us(const struct outside *outside);
-uint8_t *outside_flag(struct outside *outside, size_t event);
+uint16_t *outside_flag(struct outside *outside, size_t event);
+/* The event is no longer there: if it was confirmed, it has to be in another place. */
+void outside_lose(struct outside *outside, size_t event, uint16_t flag, const char *how);
+/* The event at that position; fails the history when there is none. */
+size_t outside_event(struct outside *outside, struct fan_position position);
+/* Whether the pipeline has to bring this event. */
+bool outside_wants(const struct outside *outside, size_t event);
+static inline bool outside_is_down(const struct outside *outside)
+{
+    return outside->down_until_us > outside->world->now_us;
+}
+
+/* Whether event `index` of the batch is that of the wal. */
+bool outside_is_same(const struct batch *batch, size_t format, size_t index,
+                     const struct outside *outside, size_t event);
+
+/* ---- asks.c: scripted targets that answer ---- */
+
+extern const struct target_type asks_type;
+
+int64_t asks_step(struct outside *outside);
+int64_t asks_due_us(const struct outside *outside);
 
 /* ---- check.c ---- */
 
 const char *check_status(void *context, const struct link_status *status);
 const char *check_start(void *context, struct fan_lsn start);
+/* The letters up to there are to be removed. */
+void check_removal(struct outside *outside, size_t event, uint16_t flag, const char *what);
 /* What a job would put on disk, before it is there. */
 void check_job(struct world *world, const struct persist_job *job);
 /* The engine's insides, after every step. */

@@ -8,7 +8,7 @@
  *     <what>  EIO ENOSPC EDQUOT EINTR EMFILE, KILL (SIGKILL before the call), KILLED (after it),
  *             SHORT (write half of it), TORN (write half of it, then SIGKILL)
  *
- * `write` counts write, pwrite, writev and their 64-bit names; `send` counts send and sendto.
+ * `write` counts write, pwrite, writev, pwritev and their 64-bit names; `send` counts send and sendto.
  * LIBFAULT_PATH limits the calls on files to paths that contain this text; they are counted from
  * there. LIBFAULT_LOG names a file that gets one line a fault.
  *
@@ -258,6 +258,25 @@ ssize_t writev(int fd, const struct iovec *parts, int parts_count)
         return finish(fault, syscall(SYS_write, fd, parts[0].iov_base, half));
     }
     return finish(fault, syscall(SYS_writev, fd, parts, parts_count));
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int parts_count, off_t offset)
+{
+    const struct fault *fault = due_on(CALL_WRITE, fd);
+    if (fails(fault)) {
+        return -1;
+    }
+    if (fault != NULL && shortened(fault, 2) == 1) {
+        size_t half = shortened(fault, parts[0].iov_len);
+        return finish(fault, syscall(SYS_pwrite64, fd, parts[0].iov_base, half, offset));
+    }
+    /* The offset's halves: the upper one means nothing where a long has 64 bits. */
+    return finish(fault, syscall(SYS_pwritev, fd, parts, parts_count, offset, 0L));
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int parts_count, off64_t offset)
+{
+    return pwritev(fd, parts, parts_count, offset);
 }
 
 int fsync(int fd)

@@ -75,7 +75,6 @@ static const struct conf_option fixture_source_options[] = {
      .offset = offsetof(struct fixture_source, wal_sender_timeout_us),
      .value_default = "60s",
      .minimum = 1000000},
-    {.key = "slot_guard", .type = CONF_UNAVAILABLE},
 };
 
 static const struct conf_table fixture_source_table = {
@@ -141,8 +140,10 @@ static bool fixture_same_slot(const char *name, const void *options, const char 
     const struct fixture_source *right = other_options;
     const char *slot = left->slot.name != NULL ? left->slot.name : name;
     const char *other_slot = right->slot.name != NULL ? right->slot.name : other_name;
-    return strcmp(slot, other_slot) == 0 &&
-           strcmp(secret_reveal(&left->dsn), secret_reveal(&right->dsn)) == 0;
+    const char *dsn = secret_reveal(&left->dsn); /* NULL when the conf has none */
+    const char *other_dsn = secret_reveal(&right->dsn);
+    return strcmp(slot, other_slot) == 0 && dsn != NULL && other_dsn != NULL &&
+           strcmp(dsn, other_dsn) == 0;
 }
 
 static const struct conf_plugin fixture_sources[] = {

@@ -131,13 +131,19 @@ void fixture_open(struct fixture *fixture, int64_t ring_events, int policy, int6
                                .respect_source_tx = true,
                                .max_inflight = 1},
                      .buffer = {.max_events = ring_events, .max_bytes = 1 << 20, .policy = policy},
-                     .error_handling = {.backoff_us = 100000, .backoff_max_us = 1000000}},
-        .target_settings = {.name = target_name, .type = type_name, .format = format_name},
+                     .error_handling = {.backoff_us = 100000,
+                                        .backoff_max_us = 1000000,
+                                        .on_persistent_failure = ERRORS_STOP_SOURCE}},
+        .target_settings = {.name = target_name,
+                            .type = type_name,
+                            .format = format_name,
+                            .required = true},
     };
     fixture->target_settings.options = &fixture->target;
     fixture->settings.targets = (struct conf_section_list){&fixture->target_settings, 1};
     struct pipeline_setup setup = {.settings = &fixture->settings,
                                    .context = &context,
+                                   .data_dir = "/nonexistent",
                                    .hooks = {schedule, wake_reader, wall_us, fixture},
                                    .seed = 1};
     struct fan_error error;

@@ -1,6 +1,7 @@
 #include "fake_engine.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,6 +18,10 @@ struct engine {
     struct target_status target;
     struct source_entry source;
     const char *failure;
+    struct store *store; /* borrowed */
+    uint64_t succeed;    /* letters of a replay, the first ones; then so many fail */
+    uint64_t fail;
+    const char *stop_why;
 };
 
 static struct engine the_engine;
@@ -255,6 +260,74 @@ const struct conf_plugins *engine_plugins(void)
 {
     static const struct conf_plugins none;
     return &none;
+}
+
+void fake_engine_use_store(struct store *store)
+{
+    the_engine.store = store;
+}
+
+void fake_engine_replays(uint64_t succeed, uint64_t fail, const char *stop_why)
+{
+    the_engine.succeed = succeed;
+    the_engine.fail = fail;
+    the_engine.stop_why = stop_why;
+}
+
+enum fan_status engine_on_store(struct engine *engine, engine_store_work *work, void *context,
+                                struct fan_error *reterr)
+{
+    if (engine->store == NULL) {
+        (void)fan_fail(reterr, FAN_RETRY, "could not use the store in time: it is busy");
+        fan_error_annotate(reterr, "TIMEOUT", NULL);
+        return FAN_RETRY;
+    }
+    return work(context, engine->store, reterr);
+}
+
+struct replaying {
+    struct replay_result *result;
+    int64_t delivered[1000];
+    uint64_t succeed;
+    uint64_t fail;
+};
+
+static bool replay_one(void *context, const struct deadletter *letter)
+{
+    struct replaying *replaying = context;
+    if (replaying->succeed > 0) {
+        replaying->succeed--;
+        replaying->delivered[replaying->result->succeeded++] = letter->number;
+    } else if (replaying->fail > 0) {
+        replaying->fail--;
+        replaying->result->failed++;
+    } else {
+        return false;
+    }
+    replaying->result->last_number = letter->number;
+    return true;
+}
+
+enum fan_status engine_replay(struct engine *engine, const struct deadletter_filter *filter,
+                              uint64_t limit, struct replay_result *ret_result,
+                              struct fan_error *reterr)
+{
+    struct replay_result result = {0};
+    struct replaying replaying = {
+        .result = &result, .succeed = engine->succeed, .fail = engine->fail};
+    enum fan_status status = deadletter_list(engine->store, filter, LETTERS_BY_NUMBER, limit,
+                                             replay_one, &replaying, reterr);
+    if (status == FAN_OK) {
+        status = deadletter_delivered(engine->store, replaying.delivered, result.succeeded, reterr);
+    }
+    engine->succeed = replaying.succeed;
+    engine->fail = replaying.fail;
+    if (status == FAN_OK && engine->stop_why != NULL) {
+        result.stopped = true;
+        (void)snprintf(result.why, sizeof(result.why), "%s", engine->stop_why);
+    }
+    *ret_result = result;
+    return status;
 }
 
 __attribute__((weak)) const char *source_state_name(enum source_state state)

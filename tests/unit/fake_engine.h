@@ -8,6 +8,7 @@
 #define TESTS_UNIT_FAKE_ENGINE_H
 
 #include "engine/engine.h"
+#include "engine/letters.h"
 
 /* Two pipelines, "orders" (labels team=shop, env=prod; one exact table, one target) and "all". */
 const struct settings *fake_engine_settings(const char *data_dir, const char *listen);
@@ -28,5 +29,11 @@ void fake_engine_let_go(void);
 
 /* What engine_command() fails with from now on; NULL: nothing. */
 void fake_engine_fail_commands(const char *code);
+
+/* The store that engine_on_store() works on, with the caller's thread; NULL: it is busy. */
+void fake_engine_use_store(struct store *store);
+
+/* What engine_replay() answers from now on; it removes what it says has succeeded, by number. */
+void fake_engine_replays(uint64_t succeed, uint64_t fail, const char *stop_why);
 
 #endif

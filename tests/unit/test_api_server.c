@@ -24,12 +24,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fake_engine.h"
+#include "letters_fixture.h"
 
 enum { ANSWER_SIZE = 256 * 1024, DEADLINE_MS = 10000 };
 
 static char directory[64];
 static struct api *api;
 static char answer[ANSWER_SIZE];
+static struct store *store; /* of the tests that want one */
 
 static const struct api_version versions[] = {{"pgfan", "0.1.0"}, {"lib\"x", "1\n2\\"}};
 
@@ -59,6 +61,9 @@ static void set_up(void)
 static void tear_down(void)
 {
     api_stop(api);
+    store_close(store);
+    store = NULL;
+    letters_remove_store(directory);
     ck_assert_int_eq(rmdir(directory), 0); /* empty: the socket is gone, too */
 }
 
@@ -726,6 +731,327 @@ START_TEST(api_file_in_the_place_of_the_socket_is_left_alone)
 }
 END_TEST
 
+/* ---- dead letters ---- */
+
+static void start_with_letters(uint64_t count)
+{
+    store = letters_open(directory);
+    fake_engine_use_store(store);
+    for (uint64_t number = 1; number <= count; number++) {
+        letters_add(store, number, number % 3 == 0 ? LETTER_PARKED : LETTER_POISON,
+                    "{\"op\":\"c\"}");
+    }
+    start(NULL, 0);
+}
+
+static int64_t number_at(const json_t *value, const char *key)
+{
+    const json_t *number = json_object_get(value, key);
+    ck_assert_msg(json_is_integer(number), "no number \"%s\" in %s", key, answer);
+    return json_integer_value(number);
+}
+
+static int64_t number_of(const char *key)
+{
+    json_t *value = json_body();
+    int64_t number = number_at(value, key);
+    json_decref(value);
+    return number;
+}
+
+static const char *text_at(const json_t *value, const char *key)
+{
+    const char *text = json_string_value(json_object_get(value, key));
+    ck_assert_msg(text != NULL, "no text \"%s\" in %s", key, answer);
+    return text;
+}
+
+START_TEST(api_letters_are_listed_with_every_member)
+{
+    start_with_letters(1);
+    ck_assert_int_eq(request("GET", "/dead-letters", NULL), 200);
+    json_t *value = json_body();
+    json_t *list = json_object_get(value, "dead_letters");
+    ck_assert_uint_eq(json_array_size(list), 1);
+    ck_assert(json_is_false(json_object_get(value, "more")));
+    ck_assert(json_is_null(json_object_get(value, "after")));
+    const json_t *letter = json_array_get(list, 0);
+    ck_assert_int_eq(number_at(letter, "number"), 1);
+    ck_assert_str_eq(text_at(letter, "pipeline"), "orders");
+    ck_assert_str_eq(text_at(letter, "target"), "file");
+    ck_assert_str_eq(text_at(letter, "source"), "shop");
+    ck_assert_str_eq(text_at(letter, "id"), "7301-pgfan_shop-0000000000000001-00000000");
+    ck_assert_str_eq(text_at(letter, "commit_lsn"), "0/1");
+    ck_assert_int_eq(number_at(letter, "seq"), 0);
+    ck_assert_str_eq(text_at(letter, "op"), "c");
+    ck_assert_str_eq(text_at(letter, "table"), "public.orders");
+    ck_assert_str_eq(text_at(letter, "key"), "{\"id\":1}");
+    ck_assert_str_eq(text_at(letter, "cause"), "poison");
+    ck_assert_str_eq(text_at(letter, "code"), "HTTP_422");
+    ck_assert_str_eq(text_at(letter, "error"), "the target said no");
+    ck_assert_int_eq(number_at(letter, "attempts"), 5);
+    ck_assert_str_eq(text_at(letter, "first_at"), "2023-11-14T22:13:20.000000Z");
+    ck_assert_str_eq(text_at(letter, "format"), "native");
+    ck_assert_int_eq(number_at(letter, "payload_bytes"), 10);
+    ck_assert_ptr_null(json_object_get(letter, "payload"));
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/dead-letters?payload=true", NULL), 200);
+    value = json_body();
+    letter = json_array_get(json_object_get(value, "dead_letters"), 0);
+    ck_assert_str_eq(text_at(letter, "payload"), "{\"op\":\"c\"}");
+    ck_assert_str_eq(text_at(letter, "payload_encoding"), "text");
+    json_decref(value);
+}
+END_TEST
+
+START_TEST(api_letters_selectors_and_pages)
+{
+    static const struct {
+        const char *query;
+        size_t count;
+        int64_t after; /* 0: no more */
+    } cases[] = {
+        {"", 7, 0},
+        {"?limit=7", 7, 0},
+        {"?limit=3", 3, 3},
+        {"?limit=3&after=3", 3, 6},
+        {"?limit=3&after=6", 1, 0},
+        {"?pipeline=orders&target=file", 7, 0},
+        {"?pipeline=all", 0, 0},
+        {"?cause=parked", 2, 0},
+        {"?cause=parked&limit=1", 1, 3},
+        {"?table=public.orders&key=%7B%22id%22%3A5%7D", 1, 0},
+        {"?table=public.lines", 0, 0},
+        {"?error=said", 7, 0},
+        {"?since=2023-11-14", 7, 0},
+        {"?since=1h", 0, 0},
+    };
+    start_with_letters(7);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "/dead-letters%s", cases[i].query);
+        ck_assert_int_eq(request("GET", path, NULL), 200);
+        json_t *value = json_body();
+        size_t count = json_array_size(json_object_get(value, "dead_letters"));
+        ck_assert_msg(count == cases[i].count, "%s: %zu", path, count);
+        ck_assert_msg(json_is_true(json_object_get(value, "more")) == (cases[i].after != 0), "%s",
+                      path);
+        ck_assert_int_eq(json_integer_value(json_object_get(value, "after")), cases[i].after);
+        json_decref(value);
+        if (strstr(path, "limit") == NULL) {
+            (void)snprintf(path, sizeof(path), "/dead-letters/count%s", cases[i].query);
+            ck_assert_int_eq(request("GET", path, NULL), 200);
+            ck_assert_msg(number_of("count") == (int64_t)count, "%s", path);
+        }
+    }
+}
+END_TEST
+
+START_TEST(api_letters_malformed_or_unknown_selectors_are_refused)
+{
+    static const struct {
+        const char *query;
+        int status;
+        const char *code;
+        const char *says;
+    } cases[] = {
+        {"?pipelin=orders", 400, "UNKNOWN_PARAMETER", "did you mean pipeline?"},
+        {"?pipeline=ordres", 404, "PIPELINE_NOT_FOUND", "did you mean orders?"},
+        {"?target=fiel", 404, "TARGET_NOT_FOUND", "did you mean file?"},
+        {"?pipeline=all&target=nothing", 404, "TARGET_NOT_FOUND", "see GET /pipelines"},
+        {"?pipeline=", 400, "BAD_SELECTOR", "63 bytes"},
+        {"?table=orders", 400, "BAD_SELECTOR", "public.orders"},
+        {"?since=soon", 400, "BAD_SELECTOR", "2026-11-22"},
+        {"?cause=dead", 400, "BAD_SELECTOR", "parked"},
+        {"?cause=poison&cause=parked", 400, "BAD_SELECTOR", "twice"},
+        {"?after=x", 400, "BAD_SELECTOR", "number"},
+        {"?limit=0", 400, "BAD_REQUEST", "1 to 1000"},
+        {"?limit=1001", 400, "BAD_REQUEST", "1 to 1000"},
+        {"?limit=ten", 400, "BAD_REQUEST", "1 to 1000"},
+        {"?payload=maybe", 400, "BAD_REQUEST", "true or false"},
+        {"/x", 400, "BAD_REQUEST", "number"},
+        {"/0", 400, "BAD_REQUEST", "number"},
+        {"/7?full=yes", 400, "BAD_REQUEST", "true or false"},
+        {"/7", 404, "DEAD_LETTER_NOT_FOUND", "dead letter 7"},
+        {"/count?limit=1", 400, "UNKNOWN_PARAMETER", "limit"},
+    };
+    start_with_letters(2);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "/dead-letters%s", cases[i].query);
+        int status = request("GET", path, NULL);
+        ck_assert_msg(status == cases[i].status, "%s: %d", path, status);
+        ck_assert_msg(strstr(body(), cases[i].says) != NULL, "%s: %s", path, body());
+        expect_code(cases[i].code);
+    }
+}
+END_TEST
+
+START_TEST(api_letter_is_shown_cut_unless_it_is_asked_for_whole)
+{
+    static char large[70000];
+    start_with_letters(0);
+    memset(large, 'x', sizeof(large) - 1);
+    memcpy(large + 65535, "\xe2\x82\xac", 3); /* stands across the end of 64 KiB */
+    letters_add(store, 1, LETTER_POISON, large);
+    letters_add(store, 2, LETTER_POISON, "\xff\xfe?");
+    ck_assert_int_eq(request("GET", "/dead-letters/1", NULL), 200);
+    json_t *value = json_body();
+    ck_assert_uint_eq(strlen(text_at(value, "payload")), 65535);
+    ck_assert(json_is_true(json_object_get(value, "payload_truncated")));
+    ck_assert_int_eq(number_at(value, "payload_bytes"), sizeof(large) - 1);
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/dead-letters/1?full=true", NULL), 200);
+    value = json_body();
+    ck_assert_str_eq(text_at(value, "payload"), large);
+    ck_assert(json_is_false(json_object_get(value, "payload_truncated")));
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/dead-letters/2", NULL), 200);
+    value = json_body();
+    ck_assert_str_eq(text_at(value, "payload"), "//4/");
+    ck_assert_str_eq(text_at(value, "payload_encoding"), "base64");
+    json_decref(value);
+}
+END_TEST
+
+START_TEST(api_letters_count_gives_causes_bytes_and_the_oldest)
+{
+    start_with_letters(7);
+    ck_assert_int_eq(request("GET", "/dead-letters/count", NULL), 200);
+    json_t *value = json_body();
+    ck_assert_int_eq(number_at(value, "count"), 7);
+    ck_assert_int_gt(number_at(value, "bytes"), 7 * 10);
+    const json_t *causes = json_object_get(value, "by_cause");
+    ck_assert_int_eq(number_at(causes, "poison"), 5);
+    ck_assert_int_eq(number_at(causes, "parked"), 2);
+    ck_assert_int_eq(number_at(causes, "isolated"), 0);
+    ck_assert_str_eq(text_at(value, "oldest_at"), "2023-11-14T22:13:20.000000Z");
+    json_decref(value);
+}
+END_TEST
+
+START_TEST(api_letters_replay_says_what_happened)
+{
+    start_with_letters(5);
+    ck_assert_int_eq(post_json("/dead-letters/replay", "{\"dry_run\":true}"), 200);
+    ck_assert_int_eq(number_of("count"), 5);
+    fake_engine_replays(2, 1, NULL);
+    ck_assert_int_eq(post_json("/dead-letters/replay", "{\"pipeline\":\"orders\",\"limit\":3}"),
+                     200);
+    json_t *value = json_body();
+    ck_assert_int_eq(number_at(value, "succeeded"), 2);
+    ck_assert_int_eq(number_at(value, "failed"), 1);
+    ck_assert_int_eq(number_at(value, "after"), 3);
+    ck_assert(json_is_false(json_object_get(value, "stopped")));
+    json_decref(value);
+    fake_engine_replays(0, 0, "target \"file\" is down");
+    ck_assert_int_eq(post_json("/dead-letters/replay", "{\"after\":3}"), 200);
+    value = json_body();
+    ck_assert(json_is_true(json_object_get(value, "stopped")));
+    ck_assert_str_eq(text_at(value, "why"), "target \"file\" is down");
+    ck_assert(json_is_null(json_object_get(value, "after")));
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/dead-letters/count", NULL), 200);
+    ck_assert_int_eq(number_of("count"), 3);
+}
+END_TEST
+
+START_TEST(api_letters_purge_wants_to_be_confirmed)
+{
+    start_with_letters(5);
+    static const char *const unconfirmed[] = {"{}", "{\"confirm\":\"orders\"}",
+                                              "{\"pipeline\":\"orders\",\"confirm\":\"all\"}",
+                                              "{\"pipeline\":\"orders\"}"};
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(post_json("/dead-letters/purge", unconfirmed[i]), 400);
+        expect_code("NOT_CONFIRMED");
+    }
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"pipeline\":\"orders\",\"dry_run\":true}"),
+                     200);
+    ck_assert_int_eq(number_of("count"), 5);
+    ck_assert_int_eq(post_json("/dead-letters/purge",
+                               "{\"pipeline\":\"orders\",\"cause\":\"parked\",\"confirm\":"
+                               "\"orders\"}"),
+                     200);
+    ck_assert_int_eq(number_of("purged"), 1);
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"confirm\":\"all\",\"limit\":3}"), 200);
+    json_t *value = json_body();
+    ck_assert_int_eq(number_at(value, "purged"), 3);
+    ck_assert(json_is_true(json_object_get(value, "more")));
+    ck_assert_int_eq(number_at(value, "after"), 4);
+    json_decref(value);
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"confirm\":\"all\"}"), 200);
+    ck_assert_int_eq(number_of("purged"), 1);
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"confirm\":\"all\"}"), 200);
+    ck_assert_int_eq(number_of("purged"), 0);
+}
+END_TEST
+
+START_TEST(api_letters_bodies_are_read_strictly)
+{
+    static const struct {
+        const char *body;
+        const char *code;
+        const char *says;
+    } cases[] = {
+        {"[]", "BAD_REQUEST", "not a JSON object"},
+        {"{\"pipeline\":", "BAD_REQUEST", "not a JSON object"},
+        {"{\"cause\":\"poison\",\"cause\":\"parked\"}", "BAD_REQUEST", "not a JSON object"},
+        {"{\"piepline\":\"orders\"}", "UNKNOWN_MEMBER", "did you mean \\\"pipeline\\\"?"},
+        {"{\"dryrun\":true}", "UNKNOWN_MEMBER", "did you mean \\\"dry_run\\\"?"},
+        {"{\"payload\":true}", "UNKNOWN_MEMBER", "payload"},
+        {"{\"confirm\":\"all\"}", "UNKNOWN_MEMBER", "confirm"},
+        {"{\"pipeline\":7}", "BAD_SELECTOR", "pipeline"},
+        {"{\"limit\":\"7\"}", "BAD_REQUEST", "1 to 1000"},
+        {"{\"limit\":0}", "BAD_REQUEST", "1 to 1000"},
+        {"{\"dry_run\":1}", "BAD_REQUEST", "true or false"},
+        {"{\"after\":-1}", "BAD_REQUEST", "number"},
+        {"{\"since\":null}", "BAD_SELECTOR", "since"},
+    };
+    start_with_letters(2);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status = post_json("/dead-letters/replay", cases[i].body);
+        ck_assert_msg(status == 400, "%s: %d", cases[i].body, status);
+        ck_assert_msg(strstr(body(), cases[i].says) != NULL, "%s: %s", cases[i].body, body());
+        expect_code(cases[i].code);
+    }
+    ck_assert_int_eq(post_json("/dead-letters/replay", "{\"pipeline\":\"order\"}"), 404);
+    expect_code("PIPELINE_NOT_FOUND");
+}
+END_TEST
+
+START_TEST(api_letters_of_a_busy_store_answer_503)
+{
+    start(NULL, 0);
+    ck_assert_int_eq(request("GET", "/dead-letters", NULL), 503);
+    expect_code("TIMEOUT");
+    ck_assert_int_eq(request("GET", "/dead-letters/count", NULL), 503);
+    ck_assert_int_eq(request("GET", "/dead-letters/1", NULL), 503);
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"confirm\":\"all\"}"), 503);
+    ck_assert_int_eq(post_json("/dead-letters/purge", "{\"dry_run\":true}"), 503);
+}
+END_TEST
+
+START_TEST(api_letters_are_not_shown_over_tcp)
+{
+    store = letters_open(directory);
+    fake_engine_use_store(store);
+    letters_add(store, 1, LETTER_POISON, "secret");
+    start("127.0.0.1:0", 0);
+    static const char *const paths[] = {"/dead-letters", "/dead-letters/1"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text),
+                       "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", paths[i]);
+        ck_assert_int_eq(exchange_raw(connect_tcp(), text), 403);
+        expect_code("SOCKET_ONLY");
+    }
+    ck_assert_int_eq(exchange_raw(connect_tcp(), "GET /dead-letters/count HTTP/1.1\r\n"
+                                                 "Host: localhost\r\nConnection: close\r\n\r\n"),
+                     200);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("api_server");
@@ -758,6 +1084,16 @@ static Suite *suite(void)
     tcase_add_test(tests, api_socket_path_over_107_bytes_is_a_clear_error);
     tcase_add_test(tests, api_socket_of_a_dead_engine_is_replaced);
     tcase_add_test(tests, api_file_in_the_place_of_the_socket_is_left_alone);
+    tcase_add_test(tests, api_letters_are_listed_with_every_member);
+    tcase_add_test(tests, api_letters_selectors_and_pages);
+    tcase_add_test(tests, api_letters_malformed_or_unknown_selectors_are_refused);
+    tcase_add_test(tests, api_letter_is_shown_cut_unless_it_is_asked_for_whole);
+    tcase_add_test(tests, api_letters_count_gives_causes_bytes_and_the_oldest);
+    tcase_add_test(tests, api_letters_replay_says_what_happened);
+    tcase_add_test(tests, api_letters_purge_wants_to_be_confirmed);
+    tcase_add_test(tests, api_letters_bodies_are_read_strictly);
+    tcase_add_test(tests, api_letters_of_a_busy_store_answer_503);
+    tcase_add_test(tests, api_letters_are_not_shown_over_tcp);
     suite_add_tcase(all, tests);
     return all;
 }

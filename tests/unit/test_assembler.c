@@ -50,7 +50,8 @@ static void open_assembler(size_t max_events, size_t max_bytes, bool respect)
     struct encode_settings format = {.type = &encoder_type};
     struct assembler_limits limits = {max_events, max_bytes, 50000, respect};
     struct fan_error error;
-    ck_assert_int_eq(assembler_init(&assembler, limits, &format, 1, &context, &error), FAN_OK);
+    ck_assert_int_eq(assembler_init(&assembler, limits, &format, 1, false, &context, &error),
+                     FAN_OK);
 }
 
 static void add(uint64_t commit, int64_t seq, bool txn_end)

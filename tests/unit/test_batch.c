@@ -54,7 +54,7 @@ static void assert_events(const struct batch *batch, unsigned first, size_t coun
 
 START_TEST(batch_every_split_keeps_all_events)
 {
-    struct batch_pool *pool = batch_pool_create(FORMATS, 2, 1 << 20);
+    struct batch_pool *pool = batch_pool_create(FORMATS, false, 2, 1 << 20);
     for (size_t first = 0; first <= 100; first++) {
         struct batch *batch = batch_pool_take(pool);
         struct batch *rest = batch_pool_take(pool);
@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(batch_comes_back_empty_and_keeps_its_buffers)
 {
-    struct batch_pool *pool = batch_pool_create(FORMATS, 1, 1 << 20);
+    struct batch_pool *pool = batch_pool_create(FORMATS, false, 1, 1 << 20);
     struct batch *batch = batch_pool_take(pool);
     put_event(batch, 1);
     batch->sequence = 9;
@@ -106,7 +106,7 @@ END_TEST
 
 START_TEST(batch_buffers_over_the_spare_size_are_freed)
 {
-    struct batch_pool *pool = batch_pool_create(FORMATS, 1, 4096);
+    struct batch_pool *pool = batch_pool_create(FORMATS, false, 1, 4096);
     struct batch *batch = batch_pool_take(pool);
     for (unsigned i = 0; i < 2000; i++) {
         put_event(batch, i);
@@ -136,7 +136,7 @@ static void *unref_thread(void *argument)
 
 START_TEST(batch_last_of_many_holders_gives_it_back)
 {
-    struct batch_pool *pool = batch_pool_create(1, 1, 1 << 20);
+    struct batch_pool *pool = batch_pool_create(1, false, 1, 1 << 20);
     for (int round = 0; round < 200; round++) {
         struct batch *batch = batch_pool_take(pool);
         put_event(batch, 1);

@@ -136,16 +136,23 @@ static const struct {
      "  hint: write 127.0.0.1:7432, or remove the key to serve the unix socket only\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n"
-     "dead_letters: {at_cap: block}\n"
+     "api: {tokens: []}\n"
      "nope: 1\n",
-     "c.yaml:3:1: error: \"dead_letters\" is not available in this version\n"
-     "    dead_letters: {at_cap: ***}\n"
-     "    ^~~~~~~~~~~~\n"
+     "c.yaml:3:7: error: \"tokens\" is not available in this version\n"
+     "    api: {tokens: []}\n"
+     "          ^~~~~~\n"
      "  hint: remove it\n"
      "c.yaml:4:1: error: unknown key \"nope\" at the top level\n"
      "    nope: ***\n"
      "    ^~~~\n"
-     "  hint: keys here: data_dir, shutdown_timeout, api, log, sources, pipelines\n"},
+     "  hint: keys here: data_dir, shutdown_timeout, api, log, dead_letters, sources, pipelines\n"},
+    {"sources: {shop: {dsn: service=shop}}\n"
+     "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n"
+     "dead_letters: {max_bytes: 1MiB, max_payload: 2MiB}\n",
+     "c.yaml:3:33: error: dead_letters: \"max_payload\" is larger than \"max_bytes\", so that such "
+     "an event would never fit\n"
+     "    dead_letters: {max_bytes: 1MiB, max_payload: 2MiB}\n"
+     "                                    ^~~~~~~~~~~\n"},
     {"sources: {shop: {dsn: service=shop, slot: {mode: ephemeral, create: yes}}}\n"
      "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n",
      "c.yaml:1:50: error: \"mode: ephemeral\" is not available in this version\n"
@@ -293,25 +300,58 @@ static const struct {
      "  hint: use one of: interval, batch, os\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
-     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout, required: false}]}\n",
-     "c.yaml:3:67: error: \"required\" is not available in this version\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, required: ***}]}\n"
-     "                                                                      ^~~~~~~~\n"
-     "  hint: remove it\n"},
+     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout, required: false}], "
+     "commit_policy: {mode: all}}\n",
+     "c.yaml:3:77: error: \"required\" has no meaning under this \"commit_policy\"\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, required: false}], "
+     "commit_policy: {mode: all}}\n"
+     "                                                                                ^~~~~\n"
+     "  hint: remove it, or use `mode: required`\n"},
+    {"sources: {shop: {dsn: service=shop}}\n"
+     "pipelines:\n"
+     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], commit_policy: "
+     "{mode: quorum, quorum: 2}}\n",
+     "c.yaml:3:107: error: a quorum of 2 cannot be had from 1 targets\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], commit_policy: "
+     "{mode: quorum, quorum: 2}}\n"
+     "                                                                                             "
+     "                 ^\n"
+     "  hint: lower it, or add targets\n"},
+    {"sources: {shop: {dsn: service=shop}}\n"
+     "pipelines:\n"
+     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], commit_policy: "
+     "{mode: quorum}}\n",
+     "c.yaml:3:69: error: pipelines.a.commit_policy: \"mode: quorum\" needs \"quorum\", a number "
+     "of "
+     "targets\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], commit_policy: "
+     "{mode: quorum}}\n"
+     "                                                                        ^~~~~~~~~~~~~\n"},
+    {"sources: {shop: {dsn: service=shop}}\n"
+     "pipelines:\n"
+     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: spill, "
+     "spill_max: 0}}\n",
+     "c.yaml:3:104: error: \"policy: spill\" cannot spill anything with \"spill_max: 0\"\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: "
+     "spill, "
+     "spill_max: 0}}\n"
+     "                                                                                             "
+     "              ^\n"
+     "  hint: give it a size, or use another policy\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
      "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], snapshot: initial, "
-     "commit_policy: {mode: all}}\n",
+     "processors: [x]}\n",
      "c.yaml:3:79: error: \"snapshot: initial\" is not available in this version\n"
      "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], snapshot: initial, "
-     "commit_policy: {mode: ***}}\n"
+     "processors: [***]}\n"
      "                                                                                  ^~~~~~~\n"
      "  hint: remove it\n"
-     "c.yaml:3:88: error: \"commit_policy\" is not available in this version\n"
+     "c.yaml:3:88: error: \"processors\" is not available in this version\n"
      "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], snapshot: initial, "
-     "commit_policy: {mode: ***}}\n"
+     "processors: [***]}\n"
      "                                                                                           "
-     "^~~~~~~~~~~~~\n"
+     "^~~~~~~~~~\n"
      "  hint: remove it\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
@@ -346,16 +386,6 @@ static const struct {
      "  hint: write digits only, such as 1000\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
-     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: "
-     "spill}}\n",
-     "c.yaml:3:86: error: \"policy: spill\" is not available in this version\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: "
-     "spill}}\n"
-     "                                                                                         "
-     "^~~~~\n"
-     "  hint: remove it\n"},
-    {"sources: {shop: {dsn: service=shop}}\n"
-     "pipelines:\n"
      "  - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: blok, "
      "max_event: 5}}\n",
      "c.yaml:3:86: error: \"policy\" cannot be \"blok\": did you mean \"block\"?\n"
@@ -363,7 +393,7 @@ static const struct {
      "blok, max_event: ***}}\n"
      "                                                                                         "
      "^~~~\n"
-     "  hint: use one of: block, drop_oldest, error\n"
+     "  hint: use one of: block, drop_oldest, error, spill\n"
      "c.yaml:3:92: error: unknown key \"max_event\" in \"pipelines.a.buffer\": did you mean "
      "\"max_events\"?\n"
      "      - {name: a, source: shop, tables: [a], targets: [{type: stdout}], buffer: {policy: "
@@ -507,7 +537,7 @@ static const struct {
      "c.yaml:1:1: error: unknown key \"a\" at the top level\n"
      "    a: ***\n"
      "    ^\n"
-     "  hint: keys here: data_dir, shutdown_timeout, api, log, sources, pipelines\n"},
+     "  hint: keys here: data_dir, shutdown_timeout, api, log, dead_letters, sources, pipelines\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n"
      "data_dir: ${HOME}\n",
@@ -521,7 +551,7 @@ static const struct {
      "c.yaml:3:1: error: unknown key \"\303\274n\303\257c\303\266d\303\251\" at the top level\n"
      "    \303\274n\303\257c\303\266d\303\251: ***\n"
      "    ^~~~~~~\n"
-     "  hint: keys here: data_dir, shutdown_timeout, api, log, sources, pipelines\n"},
+     "  hint: keys here: data_dir, shutdown_timeout, api, log, dead_letters, sources, pipelines\n"},
 };
 
 static struct bytes output;
@@ -592,7 +622,7 @@ START_TEST(conf_fault_colours_and_json_say_the_same)
                      "{\"valid\":false,\"errors\":1,\"warnings\":0,\"faults\":[{\"severity\":"
                      "\"error\",\"file\":\"c\",\"line\":3,\"column\":1,\"message\":\"unknown key "
                      "\\\"nope\\\" at the top level\",\"hint\":\"keys here: data_dir, "
-                     "shutdown_timeout, api, log, sources, pipelines\"}]}\n");
+                     "shutdown_timeout, api, log, dead_letters, sources, pipelines\"}]}\n");
     conf_report_release(&report);
 }
 END_TEST

@@ -142,6 +142,11 @@ START_TEST(load_defaults_are_those_of_the_tables)
     ck_assert_int_eq(pipeline->buffer.policy, BUFFER_BLOCK);
     ck_assert_int_eq(pipeline->error_handling.backoff_us, 1000000);
     ck_assert_int_eq(pipeline->error_handling.backoff_max_us, 30000000);
+    ck_assert_int_eq(settings.dead_letters.max_entries, 1000000);
+    ck_assert_uint_eq(settings.dead_letters.max_bytes, UINT64_C(1) << 30);
+    ck_assert_uint_eq(settings.dead_letters.max_payload_bytes, 64 << 20);
+    ck_assert_int_eq(settings.dead_letters.max_age_us, 0);
+    ck_assert_int_eq(settings.dead_letters.at_cap, 0); /* block */
     const struct settings_target *target = settings_target_at(pipeline, 0);
     ck_assert_str_eq(target->name, "null");
     ck_assert_str_eq(target->format, "native");
@@ -501,7 +506,7 @@ START_TEST(reference_names_every_key_and_is_valid_json)
     conf_reference_markdown(&fixture_plugins, &text);
     ck_assert(bytes_ok(&text));
     static const char *const keys[] = {"`max_events`", "`rotate_bytes`",  "`dsn`",
-                                       "`listen`",     "`commit_policy`", "`policy: spill`"};
+                                       "`listen`",     "`commit_policy`", "`snapshot: initial`"};
     for (size_t i = 0; i < CONF_COUNT(keys); i++) {
         ck_assert_msg(said(keys[i]), "%s", keys[i]);
     }

@@ -17,7 +17,7 @@ static void setup(void)
 {
     fixture_open(&fixture, 4, BUFFER_BLOCK, 4);
     outlet = &fixture.pipeline.outlets[0];
-    pool = batch_pool_create(1, 1, 1 << 16);
+    pool = batch_pool_create(1, false, 1, 1 << 16);
     rng = rng_seeded(1);
     ck_assert_ptr_nonnull(pool);
 }
@@ -44,26 +44,41 @@ static struct batch *batch_of(uint64_t commit, size_t count)
     return batch;
 }
 
+static struct outlet_moment moment_at(int64_t now_us)
+{
+    return (struct outlet_moment){.may_deliver = true, .now_us = now_us, .wall_us = 1, .rng = &rng};
+}
+
 static enum offer offer(uint64_t commit, size_t count, int64_t now_us)
 {
     struct batch *batch = batch_of(commit, count);
-    struct fan_error error;
-    enum offer answer = outlet_offer(outlet, batch, &rng, now_us, &error);
+    const struct outlet_moment moment = moment_at(now_us);
+    enum offer answer = outlet_offer(outlet, batch, &moment);
     batch_unref(batch);
     return answer;
 }
 
+static void step(int64_t now_us)
+{
+    const struct outlet_moment moment = moment_at(now_us);
+    outlet_take(outlet, &moment);
+    (void)outlet_step(outlet, &moment); /* when it wants the next does not matter */
+}
+
 static void start_at(uint64_t commit, int64_t seq)
 {
-    outlet->settled.position = (struct fan_position){{commit}, seq};
+    struct outlet_memory memory = {.checkpoint = {.position = {{commit}, seq}},
+                                   .settled = {{commit}, seq}};
     struct fan_error error;
-    ck_assert_int_eq(outlet_start(outlet, &error), FAN_OK);
+    ck_assert_int_eq(outlet_resume(outlet, &memory, &error), FAN_OK);
+    step(1);
+    ck_assert(outlet->started);
 }
 
 static void settle(uint64_t commit, int64_t seq)
 {
-    struct target_checkpoint checkpoint = {.position = {{commit}, seq}};
-    outlet_settle(outlet, &checkpoint, 1);
+    fixture_settle(&fixture, commit, seq);
+    step(1);
 }
 
 START_TEST(outlet_gets_only_what_it_does_not_have)
@@ -89,7 +104,10 @@ START_TEST(outlet_window_is_freed_by_whole_batches)
     settle(10, 0);
     ck_assert_int_eq(offer(30, 2, 1), OFFER_WAIT);
     settle(10, 1);
-    ck_assert_uint_eq(outlet_oldest(outlet)->first_hold.value, 20);
+    struct fan_lsn hold;
+    int64_t commit_us;
+    ck_assert(outlet_oldest(outlet, &hold, &commit_us));
+    ck_assert_uint_eq(hold.value, 20);
     ck_assert_int_eq(offer(30, 2, 1), OFFER_ACCEPTED);
     settle(30, 1); /* one outcome for both */
     ck_assert(outlet_empty(outlet));
@@ -101,7 +119,8 @@ START_TEST(outlet_refusal_waits_for_its_time)
 {
     start_at(1, 0);
     fixture.target.answer = FAN_RETRY;
-    ck_assert_int_eq(offer(10, 1, 1000), OFFER_RETRY);
+    ck_assert_int_eq(offer(10, 1, 1000), OFFER_WAIT);
+    ck_assert_str_ne(outlet->last_error.text, "");
     fixture.target.answer = FAN_OK;
     ck_assert_int_eq(offer(10, 1, 1001), OFFER_WAIT);
     ck_assert_int_eq(offer(10, 1, outlet->retry_at_us), OFFER_ACCEPTED);
@@ -112,9 +131,126 @@ START_TEST(outlet_stopped_forgets_what_was_under_way)
 {
     start_at(1, 0);
     ck_assert_int_eq(offer(10, 1, 1), OFFER_ACCEPTED);
-    outlet_stop(outlet);
+    outlet_stop(outlet, 1);
     ck_assert(outlet_empty(outlet));
     ck_assert_uint_eq(outlet->given.commit_lsn.value, 1);
+}
+END_TEST
+
+static const struct fan_error why = {.text = "for the test"};
+
+START_TEST(outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again)
+{
+    start_at(1, 0);
+    ck_assert_int_eq(offer(10, 2, 1), OFFER_ACCEPTED);
+    outlet_divert(outlet, BACKLOG_GAP, &why);
+    ck_assert_int_eq(outlet->divert, BACKLOG_GAP);
+    ck_assert_int_eq(outlet->trouble, TROUBLE_LOST);
+    ck_assert_int_eq(offer(20, 2, 1), OFFER_WAIT);
+    ck_assert_uint_eq(outlet->given.commit_lsn.value, 10); /* a hole is not taken for settled */
+    ck_assert_uint_eq(outlet->settled.commit_lsn.value, 1);
+}
+END_TEST
+
+START_TEST(outlet_settling_down_gets_nothing_until_it_goes_on)
+{
+    outlet->max_inflight = 4;
+    start_at(1, 0);
+    ck_assert_int_eq(offer(10, 1, 1), OFFER_ACCEPTED);
+    ck_assert(outlet_settles_down(outlet, 1));
+    ck_assert_int_eq(offer(20, 1, 1), OFFER_WAIT);
+    settle(10, 0);
+    ck_assert(!outlet_settles_down(outlet, 2)); /* nothing would be read again */
+    outlet_goes_on(outlet);
+    ck_assert_int_eq(offer(20, 1, 2), OFFER_ACCEPTED);
+}
+END_TEST
+
+START_TEST(outlet_fatal_wants_no_step)
+{
+    outlet->fatal = true;
+    const struct outlet_moment moment = moment_at(1000);
+    ck_assert_int_gt(outlet_step(outlet, &moment), 1000);
+    ck_assert(!outlet->started);
+}
+END_TEST
+
+/* The target has failed, and is to be tried again at 5. */
+static void fail_into_gap(void)
+{
+    start_at(1, 0);
+    outlet->circuit_open = true;
+    outlet->retry_at_us = 5;
+    outlet_divert(outlet, BACKLOG_GAP, &why);
+    ck_assert_int_eq(offer(10, 3, 1), OFFER_ACCEPTED);
+    ck_assert_uint_eq(fixture.target.batches, 0);
+}
+
+/* The store has the gap as it is. */
+static void know_gap(void)
+{
+    const struct backlog_gap *gap = &outlet->backlog.gap;
+    outlet_persisted(outlet, &outlet->checkpoint, gap->serial, gap->range.count);
+}
+
+START_TEST(outlet_marker_of_a_gap_is_shown_until_it_is_durable)
+{
+    fail_into_gap();
+    know_gap();
+    ck_assert_int_eq(offer(20, 1, 6), OFFER_ACCEPTED);
+    ck_assert_int_eq(outlet->divert, BACKLOG_NONE);
+    ck_assert_uint_eq(fixture.target.events[0], 2);
+    outlet_stop(outlet, 7);
+    step(7);
+    ck_assert_int_eq(offer(20, 1, 7), OFFER_ACCEPTED);
+    ck_assert_uint_eq(fixture.target.events[1], 2);
+    settle(20, 0);
+    ck_assert_int_eq(offer(30, 1, 8), OFFER_ACCEPTED);
+    ck_assert_uint_eq(fixture.target.events[2], 1);
+}
+END_TEST
+
+START_TEST(outlet_gap_that_the_store_does_not_know_is_not_passed)
+{
+    fail_into_gap();
+    step(6);
+    ck_assert_int_eq(offer(20, 1, 6), OFFER_WAIT); /* else it would grow, and never be known */
+    ck_assert_int_eq(outlet->divert, BACKLOG_GAP);
+    know_gap();
+    ck_assert_int_eq(offer(20, 1, 7), OFFER_ACCEPTED);
+    ck_assert_int_eq(outlet->divert, BACKLOG_NONE);
+}
+END_TEST
+
+START_TEST(outlet_resumed_behind_a_gap_shows_its_marker)
+{
+    struct outlet_memory memory = {.checkpoint = {.position = {{1}, 0}}, .settled = {{10}, 2}};
+    const struct change_gap shown = {.first = {{1}, 0}, .last = {{1}, 0}, .count = 1};
+    const struct change_gap gap = {.first = {{10}, 0}, .last = {{10}, 2}, .count = 3};
+    const struct change_gap again = {.first = {{20}, 0}, .last = {{20}, 0}, .count = 1};
+    outlet_memory_gap(&memory, &shown, true);
+    outlet_memory_gap(&memory, &gap, true);
+    outlet_memory_gap(&memory, &again, true); /* not settled: it comes again from the slot */
+    ck_assert(outlet_memory_needs_backlog(&memory));
+    struct fan_error error;
+    ck_assert_int_eq(outlet_resume(outlet, &memory, &error), FAN_OK);
+    ck_assert_uint_eq(outlet->gap_to_mark.count, 3);
+    ck_assert_uint_eq(outlet->gap_to_mark.last.commit_lsn.value, 10);
+    step(1);
+    ck_assert_int_eq(offer(20, 1, 1), OFFER_ACCEPTED);
+    ck_assert_uint_eq(fixture.target.events[0], 2);
+}
+END_TEST
+
+START_TEST(outlet_resumed_with_a_checkpoint_beyond_settled_goes_on_behind_it)
+{
+    struct outlet_memory memory = {.checkpoint = {.position = {{10}, 1}}, .settled = {{1}, 0}};
+    ck_assert(!outlet_memory_needs_backlog(&memory));
+    struct fan_error error;
+    ck_assert_int_eq(outlet_resume(outlet, &memory, &error), FAN_OK);
+    step(1);
+    ck_assert_int_eq(offer(10, 4, 1), OFFER_ACCEPTED);
+    ck_assert_uint_eq(fixture.target.events[0], 2);
 }
 END_TEST
 
@@ -128,6 +264,14 @@ int main(void)
     tcase_add_test(cases, outlet_window_is_freed_by_whole_batches);
     tcase_add_test(cases, outlet_refusal_waits_for_its_time);
     tcase_add_test(cases, outlet_stopped_forgets_what_was_under_way);
+    tcase_add_test(cases,
+                   outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again);
+    tcase_add_test(cases, outlet_settling_down_gets_nothing_until_it_goes_on);
+    tcase_add_test(cases, outlet_fatal_wants_no_step);
+    tcase_add_test(cases, outlet_marker_of_a_gap_is_shown_until_it_is_durable);
+    tcase_add_test(cases, outlet_gap_that_the_store_does_not_know_is_not_passed);
+    tcase_add_test(cases, outlet_resumed_behind_a_gap_shows_its_marker);
+    tcase_add_test(cases, outlet_resumed_with_a_checkpoint_beyond_settled_goes_on_behind_it);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");

@@ -88,7 +88,7 @@ START_TEST(pipeline_inflight_limit_paces_and_settling_frees)
     fixture_settle(&fixture, 10, 0);
     step(100000);
     ck_assert_uint_eq(fixture.target.batches, 2);
-    ck_assert_uint_eq(place.settled.position.commit_lsn.value, 10);
+    ck_assert_uint_eq(place.settled.commit_lsn.value, 10);
     ck_assert_uint_eq(place.next_hold.value, 20);
 }
 END_TEST

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "store/letter.h"
 #include "store/migration.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ extern char **environ;
 static char root[PATH_MAX];
 static char data_dir[PATH_MAX];
 static char db_path[PATH_MAX];
+static const char *test_data = "."; /* the directory of files from earlier versions */
 static unsigned case_number;
 static const struct store_options create_options = {.create = true};
 
@@ -507,10 +509,12 @@ START_TEST(store_on_a_real_full_disk_goes_on_when_there_is_space)
 }
 END_TEST
 
-static const struct migration_step step_zero = {
-    .from = 0, .sql = "ALTER TABLE source ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 42"};
-static const struct migration_step step_broken = {
-    .from = 0, .sql = "DELETE FROM source; ALTER TABLE absent ADD COLUMN x"};
+static const struct migration_step steps_zero[] = {
+    {.from = 0, .sql = "ALTER TABLE source ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 42"},
+    {.from = 1, .sql = ""}};
+static const struct migration_step steps_broken[] = {
+    {.from = 0, .sql = "DELETE FROM source"},
+    {.from = 1, .sql = "ALTER TABLE absent ADD COLUMN x"}};
 
 /* Version 0 never was; the test makes one that lacks a column. */
 static void make_version_zero(void)
@@ -524,7 +528,7 @@ static void make_version_zero(void)
 START_TEST(store_older_version_is_copied_and_migrated)
 {
     make_version_zero();
-    const struct migration_plan plan = {.steps = &step_zero, .steps_count = 1};
+    const struct migration_plan plan = {.steps = steps_zero, .steps_count = 2};
     const struct store_options options = {.create = true, .migrations = &plan};
     struct store *store = NULL;
     struct fan_error error = {0};
@@ -541,15 +545,107 @@ END_TEST
 START_TEST(store_migration_that_fails_leaves_the_old_version)
 {
     make_version_zero();
-    const struct migration_plan plan = {.steps = &step_broken, .steps_count = 1};
+    const struct migration_plan plan = {.steps = steps_broken, .steps_count = 2};
     const struct store_options options = {.create = true, .migrations = &plan};
     open_refused(&options, "STORE_INVALID");
-    const struct migration_plan good = {.steps = &step_zero, .steps_count = 1};
+    const struct migration_plan good = {.steps = steps_zero, .steps_count = 2};
     const struct store_options again = {.create = true, .migrations = &good};
     struct store *store = NULL;
     struct fan_error error = {0};
     ck_assert_int_eq(store_open(data_dir, &again, &store, &error), FAN_OK);
     ck_assert_uint_eq(load_confirmed(store), 42);
+    store_close(store);
+}
+END_TEST
+
+/* The file was written by the pgfan that knew version 1 only. */
+static void copy_version_one(void)
+{
+    char from[PATH_MAX];
+    static char content[1 << 16];
+    (void)snprintf(from, sizeof(from), "%.4000s/store-v1.db", test_data);
+    size_t size = file_read(from, content, sizeof(content));
+    ck_assert_uint_gt(size, 4096);
+    ck_assert_int_eq(mkdir(data_dir, 0700), 0);
+    file_write(db_path, content, size);
+}
+
+static void check_version_one(const struct store_state *state, int version)
+{
+    ck_assert_int_eq(state->schema_version, version);
+    ck_assert_uint_eq(state->sources_count, 1);
+    ck_assert_uint_eq(state->sources[0].confirmed, 0x16B3748);
+    ck_assert_uint_eq(state->checkpoints_count, 2);
+    ck_assert_str_eq(state->checkpoints[0].detail, "segment=1");
+    ck_assert_uint_eq(state->pipelines_count, 1);
+    ck_assert_uint_eq(state->gaps_count, 2);
+    ck_assert_uint_eq(state->gaps[1].count, 9);
+    ck_assert_uint_eq(state->letters_count, 0);
+}
+
+START_TEST(store_of_version_one_is_copied_and_takes_letters)
+{
+    copy_version_one();
+    struct store *store = open_ok();
+    struct store_state state = load_ok(store);
+    check_version_one(&state, 2);
+    store_state_release(&state);
+    const struct store_letter letter = {.pipeline = "orders",
+                                        .target = "bus",
+                                        .source = "shop",
+                                        .id = "x",
+                                        .format = "native",
+                                        .code = "",
+                                        .error = "",
+                                        .cause = 1,
+                                        .payload = (const uint8_t *)"p",
+                                        .payload_size = 1};
+    struct fan_error error = {0};
+    ck_assert_int_eq(store_begin(store, &error), FAN_OK);
+    ck_assert_msg(store_letter_insert(store, &letter, &error) == FAN_OK, "%s", error.text);
+    ck_assert_int_eq(store_commit(store, &error), FAN_OK);
+    store_close(store);
+    store = open_ok();
+    state = load_ok(store);
+    ck_assert_uint_eq(state.letters_count, 1);
+    ck_assert_uint_eq(state.letters[0].entries, 1);
+    store_state_release(&state);
+    store_close(store);
+    char copy[PATH_MAX];
+    (void)snprintf(copy, sizeof(copy), "%.4000s.v1.bak", db_path);
+    ck_assert_int_eq(rename(copy, db_path), 0);
+    store = open_ok();
+    state = load_ok(store);
+    check_version_one(&state, 2);
+    store_state_release(&state);
+    store_close(store);
+}
+END_TEST
+
+static bool no_letter(void *context, const struct store_letter *letter)
+{
+    (void)context;
+    (void)letter;
+    ck_abort_msg("version 1 has no letters");
+    return false;
+}
+
+START_TEST(store_of_version_one_is_read_without_migrating_it)
+{
+    copy_version_one();
+    struct store *store = NULL;
+    struct fan_error error = {0};
+    const struct store_options options = {.read_only = true};
+    ck_assert_int_eq(store_open(data_dir, &options, &store, &error), FAN_OK);
+    struct store_state state = load_ok(store);
+    check_version_one(&state, 1);
+    store_state_release(&state);
+    uint64_t rows = 7;
+    const struct store_letter_walk walk = {.rows_max = 10, .see = no_letter};
+    ck_assert_int_eq(store_letter_walk(store, &walk, &rows, &error), FAN_OK);
+    ck_assert_uint_eq(rows, 0);
+    ck_assert_int_eq(store_letter_remove(store, 1, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "STORE_READ_ONLY");
     store_close(store);
 }
 END_TEST
@@ -717,6 +813,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, store_on_a_real_full_disk_goes_on_when_there_is_space);
     tcase_add_test(tests, store_older_version_is_copied_and_migrated);
     tcase_add_test(tests, store_migration_that_fails_leaves_the_old_version);
+    tcase_add_test(tests, store_of_version_one_is_copied_and_takes_letters);
+    tcase_add_test(tests, store_of_version_one_is_read_without_migrating_it);
     tcase_add_test(tests, store_read_only_option_reads_and_refuses_to_save);
     tcase_add_test(tests, store_too_large_to_check_first_is_checked_while_open);
     tcase_add_test(tests, store_killed_while_saving_keeps_what_was_acknowledged);
@@ -734,6 +832,9 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "save-until-killed") == 0) {
         return child_main(argv[2]);
+    }
+    if (argc == 2) {
+        test_data = argv[1];
     }
     const char *temporary = getenv("TMPDIR");
     (void)snprintf(root, sizeof(root), "%s/pgfan-store-XXXXXX",

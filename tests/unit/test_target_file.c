@@ -1435,7 +1435,7 @@ int main(int argc, char **argv)
     struct fan_error error;
     (void)signal(SIGXFSZ, SIG_IGN); /* a refused write then is EFBIG */
     log_set_level(LOG_ERROR);
-    batches = batch_pool_create(1, 8, 1 << 20);
+    batches = batch_pool_create(1, false, 8, 1 << 20);
     if (batches == NULL || io_pool_create(IO_POOL_THREADS, &pool, &error) != FAN_OK) {
         return EXIT_FAILURE;
     }

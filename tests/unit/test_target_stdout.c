@@ -270,7 +270,7 @@ END_TEST
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the engine does */
-    batches = batch_pool_create(1, 4, 1 << 20);
+    batches = batch_pool_create(1, false, 4, 1 << 20);
     Suite *suite = suite_create("target_stdout");
     TCase *tests = tcase_create("target_stdout");
     tcase_set_timeout(tests, 60);

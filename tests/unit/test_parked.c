@@ -1,0 +1,184 @@
+/*
+ * The keys that have dead letters. Oracle: a plain list of (key, position) pairs.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "engine/parked.h"
+
+enum { KEYS = 40, TURNS = 4000, HELD_MAX = 400 };
+
+static struct parked parked;
+
+static size_t label_of(char text[64], size_t key, int old_key)
+{
+    if (old_key >= 0) {
+        return (size_t)snprintf(text, 64, "s%ct%c%zu%c%d", 0, 0, key, 0, old_key);
+    }
+    return (size_t)snprintf(text, 64, "s%ct%c%zu%c", 0, 0, key, 0);
+}
+
+static bool has(size_t key, int old_key)
+{
+    char label[64];
+    size_t size = label_of(label, key, old_key);
+    return parked_has(&parked, (const uint8_t *)label, size, (struct fan_position){{9999999}, 0});
+}
+
+static void add(size_t key, uint64_t lsn)
+{
+    char label[64];
+    size_t size = label_of(label, key, -1);
+    ck_assert_int_eq(
+        parked_add(&parked, (const uint8_t *)label, size, (struct fan_position){{lsn}, 0}, NULL),
+        FAN_OK);
+}
+
+static void take(size_t key, uint64_t lsn)
+{
+    char label[64];
+    size_t size = label_of(label, key, -1);
+    parked_remove(&parked, (const uint8_t *)label, size, (struct fan_position){{lsn}, 0});
+}
+
+static bool waits(size_t key, uint64_t lsn, size_t going)
+{
+    char text[64];
+    struct parked_label label = {(const uint8_t *)text, label_of(text, key, -1)};
+    struct parked_label labels[] = {label, label, label};
+    return parked_waits(&parked, &label, (struct fan_position){{lsn}, 0}, labels, going);
+}
+
+START_TEST(parked_random_letters_match_a_plain_list)
+{
+    struct rng rng = rng_seeded(5);
+    struct {
+        size_t key;
+        uint64_t lsn;
+    } held[HELD_MAX];
+    size_t count = 0;
+    for (uint64_t turn = 1; turn <= TURNS; turn++) {
+        if (count < HELD_MAX && (count == 0 || rng_below(&rng, 2) == 0)) {
+            held[count].key = (size_t)rng_below(&rng, KEYS);
+            held[count].lsn = turn;
+            add(held[count].key, turn);
+            count++;
+        } else {
+            size_t at = (size_t)rng_below(&rng, count);
+            take(held[at].key, held[at].lsn);
+            held[at] = held[--count];
+        }
+        size_t key = (size_t)rng_below(&rng, KEYS);
+        size_t letters = 0;
+        for (size_t at = 0; at < count; at++) {
+            letters += held[at].key == key;
+        }
+        ck_assert_int_eq(has(key, -1), letters > 0);
+    }
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_the_key_before_a_change_counts_too)
+{
+    add(7, 1);
+    ck_assert(has(8, 7));
+    ck_assert(!has(8, 9));
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_both_keys_of_a_change_are_parked)
+{
+    char label[64];
+    size_t size = label_of(label, 8, 7);
+    ck_assert_int_eq(
+        parked_add(&parked, (const uint8_t *)label, size, (struct fan_position){{5}, 0}, NULL),
+        FAN_OK);
+    ck_assert(has(7, -1) && has(8, -1) && !has(9, -1));
+    parked_remove(&parked, (const uint8_t *)label, size, (struct fan_position){{5}, 0});
+    ck_assert_uint_eq(parked.keys_count, 0);
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_what_comes_before_the_first_letter_does_not_wait)
+{
+    char label[64];
+    size_t size = label_of(label, 1, -1);
+    add(1, 30);
+    ck_assert(!parked_has(&parked, (const uint8_t *)label, size, (struct fan_position){{29}, 9}));
+    ck_assert(parked_has(&parked, (const uint8_t *)label, size, (struct fan_position){{30}, 0}));
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_oldest_letters_come_first)
+{
+    add(1, 30);
+    add(1, 10);
+    add(1, 20);
+    add(1, 20); /* known */
+    ck_assert(!waits(1, 10, 0));
+    ck_assert(waits(1, 20, 0));
+    ck_assert(!waits(1, 20, 1));
+    ck_assert(waits(1, 30, 1));
+    take(1, 10);
+    ck_assert(!waits(1, 20, 0));
+    take(1, 20);
+    take(1, 30);
+    ck_assert_uint_eq(parked.keys_count, 0);
+    ck_assert(!waits(1, 99, 0)); /* a key without letters holds nothing */
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_too_many_keys_are_refused)
+{
+    for (size_t key = 0; key < PARKED_KEYS_MAX; key++) {
+        add(key, key + 1);
+    }
+    char label[64];
+    size_t size = label_of(label, PARKED_KEYS_MAX, -1);
+    struct fan_error error;
+    ck_assert_int_eq(
+        parked_add(&parked, (const uint8_t *)label, size, (struct fan_position){{1}, 0}, &error),
+        FAN_FATAL);
+    add(3, 1000000); /* one that is there takes more */
+    parked_release(&parked);
+}
+END_TEST
+
+START_TEST(parked_event_without_a_key_parks_nothing)
+{
+    static const char label[] = "s\0t\0";
+    ck_assert_int_eq(parked_add(&parked, (const uint8_t *)label, sizeof(label),
+                                (struct fan_position){{1}, 0}, NULL),
+                     FAN_OK);
+    ck_assert_uint_eq(parked.keys_count, 0);
+    parked_release(&parked);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("parked");
+    TCase *cases = tcase_create("parked");
+    tcase_add_test(cases, parked_random_letters_match_a_plain_list);
+    tcase_add_test(cases, parked_the_key_before_a_change_counts_too);
+    tcase_add_test(cases, parked_both_keys_of_a_change_are_parked);
+    tcase_add_test(cases, parked_what_comes_before_the_first_letter_does_not_wait);
+    tcase_add_test(cases, parked_oldest_letters_come_first);
+    tcase_add_test(cases, parked_too_many_keys_are_refused);
+    tcase_add_test(cases, parked_event_without_a_key_parks_nothing);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,1745 @@
+/*
+ * An HTTP target answers each request once, with the class that the receiver's answer stands for,
+ * and sends nothing that a value or a secret should not be in.
+ *
+ * Oracle: a scripted server on loopback that keeps what it got byte by byte; bodies are taken apart
+ * by jansson and zlib, signatures are computed again with HMAC().
+ */
+#include <check.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <netdb.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/load.h"
+#include "conf/print.h"
+#include "targets/http/body.h"
+#include "targets/http/guard.h"
+#include "targets/http/http_target.h"
+#include "targets/http/key_text.h"
+#include "targets/http/options.h"
+#include "targets/http/reply.h"
+#include "targets/http/signature.h"
+#include "targets/http/url_template.h"
+#include "tests/unit/conf_fixture.h"
+#include "tests/unit/http_script.h"
+
+#define SECOND_US INT64_C(1000000)
+#define OK_EMPTY "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+enum { WAIT_SECONDS = 20, REQUESTS_MAX = 4 };
+
+static struct batch_pool *batches;
+static struct http_script *script;
+static char url[256];
+
+static const struct encode_context encode = {
+    .source = "shop", .system_id = "7001", .slot = "pgfan_shop"};
+
+/* The resolver that the library finds: names below .test are the test's, others the system's. */
+static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t resolver_changed = PTHREAD_COND_INITIALIZER;
+static bool resolver_hangs; /* slow.test waits */
+static unsigned resolver_waiting;
+static const char *resolver_address = "127.0.0.1"; /* of every other name below .test */
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret_list)
+{
+    typedef int resolve(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    union {
+        void *object;
+        resolve *function;
+    } real = {.object = dlsym(RTLD_NEXT, "getaddrinfo")};
+    size_t size = name != NULL ? strlen(name) : 0;
+    if (size < 5 || strcmp(name + size - 5, ".test") != 0) {
+        return real.function(name, service, hints, ret_list);
+    }
+    char address[64];
+    (void)pthread_mutex_lock(&resolver_lock);
+    resolver_waiting++;
+    (void)pthread_cond_broadcast(&resolver_changed);
+    while (resolver_hangs) {
+        (void)pthread_cond_wait(&resolver_changed, &resolver_lock);
+    }
+    resolver_waiting--;
+    (void)snprintf(address, sizeof(address), "%s", resolver_address);
+    (void)pthread_cond_broadcast(&resolver_changed);
+    (void)pthread_mutex_unlock(&resolver_lock);
+    return real.function(address, service, hints, ret_list);
+}
+
+/* Collects the answers of a target. */
+struct sink {
+    struct outcome_sink base;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t answered;
+};
+
+/* A target with what an engine keeps for it. */
+struct rig {
+    struct http_options options;
+    struct target_context context;
+    struct sink sink;
+    struct target *target;
+    struct answer answers[REQUESTS_MAX + 1];
+    bool open[REQUESTS_MAX + 1];
+    struct fan_error error; /* of the last request() that was not accepted */
+};
+
+static void sink_post(struct outcome_sink *base, const struct outcome *outcome)
+{
+    (void)base;
+    (void)outcome;
+    ck_abort_msg("an answering target posts nothing");
+}
+
+static void sink_answer(struct outcome_sink *base, struct answer *answer)
+{
+    struct sink *sink = (struct sink *)base;
+    struct rig *rig = (struct rig *)((char *)sink - offsetof(struct rig, sink));
+    (void)pthread_mutex_lock(&sink->lock);
+    ck_assert(rig->open[answer->lane]);
+    rig->open[answer->lane] = false;
+    sink->answered++;
+    (void)pthread_cond_broadcast(&sink->changed);
+    (void)pthread_mutex_unlock(&sink->lock);
+}
+
+static void rig_init(struct rig *rig)
+{
+    *rig = (struct rig){
+        .options = {.url = url,
+                    .timeout_us = 5 * SECOND_US,
+                    .connect_timeout_us = 5 * SECOND_US,
+                    .allow_private = true,
+                    .allow_http = true},
+        .context = {.pipeline = "p",
+                    .target = "t",
+                    .index = 3,
+                    .encode = &encode,
+                    .requests_max = REQUESTS_MAX,
+                    .deadline_us = 10 * SECOND_US},
+        .sink = {.base = {.post = sink_post, .answer = sink_answer},
+                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                 .changed = PTHREAD_COND_INITIALIZER},
+    };
+    rig->context.outcomes = &rig->sink.base;
+}
+
+static void rig_start(struct rig *rig)
+{
+    struct fan_error error = {0};
+    enum fan_status status =
+        http_target_type.create(&rig->options, &rig->context, &rig->target, &error);
+    ck_assert_msg(status == FAN_OK, "%s", error.text);
+    status = http_target_type.start(rig->target, NULL, &error);
+    ck_assert_msg(status == FAN_OK, "%s", error.text);
+}
+
+static void rig_end(struct rig *rig)
+{
+    for (size_t i = 0; i <= REQUESTS_MAX; i++) {
+        free(rig->answers[i].failed);
+    }
+    if (rig->target != NULL) {
+        http_target_type.stop(rig->target);
+        http_target_type.destroy(rig->target);
+    }
+}
+
+/* An event of a batch; the position's LSN is 0x100 + its index. */
+struct event {
+    const char *schema;
+    const char *table;
+    const char *key;
+    const char *body;
+    uint8_t op;
+};
+
+static void add_event(struct batch *batch, const struct event *event)
+{
+    char label[4096];
+    int size = snprintf(label, sizeof(label), "%s%c%s%c%s%c", event->schema, 0, event->table, 0,
+                        event->key, 0);
+    ck_assert_int_lt(size, (int)sizeof(label));
+    const struct batch_event place = {.position = {{0x100 + batch->events_count}, 1},
+                                      .op = event->op != 0 ? event->op : 'c',
+                                      .txn_end = true};
+    enum fan_status status =
+        batch_append(batch, &place, 0, (const uint8_t *)event->body, strlen(event->body),
+                     (const uint8_t *)label, (size_t)size);
+    ck_assert_int_eq(status, FAN_OK);
+}
+
+static struct batch *make_batch(const struct event *events, size_t count)
+{
+    struct batch *batch = batch_pool_take(batches);
+    ck_assert_ptr_nonnull(batch);
+    for (size_t i = 0; i < count; i++) {
+        add_event(batch, &events[i]);
+    }
+    return batch;
+}
+
+/* `count` events of public.orders, each with its number. */
+static struct batch *make_plain(size_t count)
+{
+    struct batch *batch = batch_pool_take(batches);
+    ck_assert_ptr_nonnull(batch);
+    for (size_t i = 0; i < count; i++) {
+        char key[64];
+        char body[128];
+        (void)snprintf(key, sizeof(key), "{\"id\":%zu}", i);
+        (void)snprintf(body, sizeof(body), "{\"n\":%zu,\"text\":\"a\\nb, [c]\"}", i);
+        const struct event event = {"public", "orders", key, body, 'c'};
+        add_event(batch, &event);
+    }
+    return batch;
+}
+
+/* The id of event `index` of such batches. */
+static const char *id_of(size_t index)
+{
+    static char ids[8][64];
+    static unsigned next;
+    char *id = ids[next++ % 8];
+    (void)snprintf(id, sizeof(ids[0]), "7001-pgfan_shop-%016zx-00000001", 0x100 + index);
+    return id;
+}
+
+/* Takes over the batch. */
+static enum fan_status rig_request(struct rig *rig, size_t lane, struct batch *batch)
+{
+    free(rig->answers[lane].failed);
+    rig->answers[lane] = (struct answer){.target = 3, .lane = (uint32_t)lane};
+    rig->open[lane] = true;
+    enum fan_status status = http_target_type.request(rig->target, batch, &rig->answers[lane],
+                                                      clock_monotonic_us(), &rig->error);
+    if (status != FAN_OK) {
+        rig->open[lane] = false;
+    }
+    batch_unref(batch);
+    return status;
+}
+
+/* Waits until `lane` is answered. */
+static struct answer *rig_wait(struct rig *rig, size_t lane)
+{
+    struct timespec deadline;
+    (void)clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += WAIT_SECONDS;
+    int result = 0;
+    (void)pthread_mutex_lock(&rig->sink.lock);
+    while (rig->open[lane] && result == 0) {
+        result = pthread_cond_timedwait(&rig->sink.changed, &rig->sink.lock, &deadline);
+    }
+    bool answered = !rig->open[lane];
+    (void)pthread_mutex_unlock(&rig->sink.lock);
+    ck_assert_msg(answered, "no answer came");
+    return &rig->answers[lane];
+}
+
+static struct answer *rig_send(struct rig *rig, struct batch *batch)
+{
+    enum fan_status status = rig_request(rig, 0, batch);
+    ck_assert_msg(status == FAN_OK, "%s", rig->error.text);
+    return rig_wait(rig, 0);
+}
+
+static void setup(void)
+{
+    script = http_script_start();
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/ingest", http_script_port(script));
+}
+
+static void teardown(void)
+{
+    http_script_stop(script);
+}
+
+START_TEST(http_batch_is_one_post_of_a_json_array)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(3));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    ck_assert_uint_eq(answer->failed_count, 0);
+    const struct http_received *got = http_script_get(script, 0);
+    ck_assert_msg(strncmp(got->head, "POST /ingest HTTP/1.1\r\n", 23) == 0, "%s", got->head);
+    ck_assert_str_eq(http_script_header(got, "content-type"), "application/json");
+    ck_assert_str_eq(http_script_header(got, "pgfan-kind"), "changes");
+    ck_assert_ptr_null(http_script_header(got, "expect"));
+    ck_assert_ptr_null(http_script_header(got, "webhook-signature"));
+    char id[256];
+    (void)snprintf(id, sizeof(id), "%s~%s~3", id_of(0), id_of(2));
+    ck_assert_str_eq(http_script_header(got, "webhook-id"), id);
+    ck_assert_ptr_null(strchr(id, '.'));
+    long long sent = strtoll(http_script_header(got, "webhook-timestamp"), NULL, 10);
+    ck_assert_int_le(llabs(sent - clock_wall_us() / SECOND_US), 20);
+    ck_assert_str_eq((const char *)got->body, "[{\"n\":0,\"text\":\"a\\nb, [c]\"},"
+                                              "{\"n\":1,\"text\":\"a\\nb, [c]\"},"
+                                              "{\"n\":2,\"text\":\"a\\nb, [c]\"}]");
+    rig_end(&rig);
+}
+END_TEST
+
+struct status_case {
+    const char *line;
+    enum fan_status status;
+    const char *code;
+};
+
+static const struct status_case status_cases[] = {
+    {"200 OK", FAN_OK, ""},
+    {"201 Created", FAN_OK, ""},
+    {"299 Fine", FAN_OK, ""},
+    {"300 Multiple Choices", FAN_FATAL, "HTTP_300"},
+    {"301 Moved Permanently", FAN_FATAL, "HTTP_301"},
+    {"307 Temporary Redirect", FAN_FATAL, "HTTP_307"},
+    {"400 Bad Request", FAN_POISON, "HTTP_400"},
+    {"401 Unauthorized", FAN_FATAL, "HTTP_401"},
+    {"403 Forbidden", FAN_FATAL, "HTTP_403"},
+    {"404 Not Found", FAN_POISON, "HTTP_404"},
+    {"408 Request Timeout", FAN_RETRY, "HTTP_408"},
+    {"409 Conflict", FAN_POISON, "HTTP_409"},
+    {"410 Gone", FAN_FATAL, "HTTP_410"},
+    {"413 Too Large", FAN_POISON, "HTTP_413"},
+    {"422 Unprocessable", FAN_POISON, "HTTP_422"},
+    {"429 Too Many Requests", FAN_RETRY, "HTTP_429"},
+    {"500 Internal Server Error", FAN_RETRY, "HTTP_500"},
+    {"502 Bad Gateway", FAN_RETRY, "HTTP_502"},
+    {"503 Service Unavailable", FAN_RETRY, "HTTP_503"},
+    {"504 Gateway Timeout", FAN_RETRY, "HTTP_504"},
+    {"599 Odd", FAN_RETRY, "HTTP_599"},
+};
+
+START_TEST(http_status_gives_its_class)
+{
+    const struct status_case *expected = &status_cases[_i];
+    char text[256];
+    (void)snprintf(
+        text, sizeof(text),
+        "HTTP/1.1 %s\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 7\r\n\r\nbe\tcause",
+        expected->line);
+    http_script_add(script, HTTP_REPLY, text);
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(2));
+    ck_assert_int_eq(answer->status, expected->status);
+    ck_assert_uint_eq(answer->failed_count, 0);
+    if (expected->status != FAN_OK) {
+        ck_assert_str_eq(answer->error.code, expected->code);
+        ck_assert_int_eq(answer->error.status, expected->status);
+        char shown[128];
+        (void)snprintf(shown, sizeof(shown), "\"http://127.0.0.1:%u\" answered %.3s: be\\tcau",
+                       http_script_port(script), expected->line);
+        ck_assert_msg(strncmp(answer->error.text, shown, strlen(shown)) == 0, "%s",
+                      answer->error.text);
+    }
+    ck_assert_uint_eq(http_script_count(script), 1);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_url_names_the_event_and_runs_of_equal_urls_share_a_request)
+{
+    static const struct event events[] = {
+        {"public", "orders", "{\"id\":1}", "1", 'c'},
+        {"public", "orders", "{\"id\":1}", "2", 'u'},
+        {"public", "items", "{\"id\":1}", "3", 'c'},
+        {"public", "orders", "{\"id\":1}", "4", 'd'},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    char text[300];
+    (void)snprintf(text, sizeof(text), "%s/${source}/${schema}.${table}?a=b", url);
+    rig.options.url = text;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    ck_assert_uint_eq(answer->failed_count, 0);
+    ck_assert_uint_eq(http_script_count(script), 3);
+    static const char *const paths[] = {"POST /ingest/shop/public.orders?a=b HTTP",
+                                        "POST /ingest/shop/public.items?a=b HTTP",
+                                        "POST /ingest/shop/public.orders?a=b HTTP"};
+    static const char *const bodies[] = {"[1,2]", "[3]", "[4]"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct http_received *got = http_script_get(script, i);
+        ck_assert_msg(strncmp(got->head, paths[i], strlen(paths[i])) == 0, "%s", got->head);
+        ck_assert_str_eq((const char *)got->body, bodies[i]);
+        ck_assert_uint_eq(got->connection, 1);
+    }
+    rig_end(&rig);
+}
+END_TEST
+
+/* Asserts the verdicts of an answer, as "index:p" and "index:r" separated by spaces. */
+static void assert_failed(const struct answer *answer, const char *expected)
+{
+    char text[512] = "";
+    size_t size = 0;
+    for (size_t i = 0; i < answer->failed_count; i++) {
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%u:%c", i > 0 ? " " : "",
+                                 answer->failed[i].event, answer->failed[i].poison ? 'p' : 'r');
+    }
+    ck_assert_str_eq(text, expected);
+}
+
+START_TEST(http_single_mode_sends_each_event_alone_in_order)
+{
+    static const struct event events[] = {
+        {"public", "orders", "{\"id\":12345678901234567890}", "{\"a\":1}", 'c'},
+        {"public", "orders", "{\"x\":[1,{\"id\":7}],\"id\":\"b\\u00e4/\\\"\"}", "{\"a\":2}", 'u'},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    char text[300];
+    (void)snprintf(text, sizeof(text), "%s/${op}/${key.id}", url);
+    rig.options.url = text;
+    rig.options.mode = HTTP_MODE_SINGLE;
+    rig.options.method = HTTP_PUT;
+    rig_start(&rig);
+    ck_assert_int_eq(rig_send(&rig, make_batch(events, 2))->status, FAN_OK);
+    ck_assert_uint_eq(http_script_count(script), 2);
+    const struct http_received *got = http_script_get(script, 0);
+    ck_assert_msg(strncmp(got->head, "PUT /ingest/c/12345678901234567890 HTTP", 39) == 0, "%s",
+                  got->head);
+    ck_assert_str_eq((const char *)got->body, "{\"a\":1}");
+    ck_assert_str_eq(http_script_header(got, "webhook-id"), id_of(0));
+    got = http_script_get(script, 1);
+    ck_assert_msg(strncmp(got->head, "PUT /ingest/u/b%C3%A4%2F%22 HTTP", 32) == 0, "%s", got->head);
+    ck_assert_str_eq((const char *)got->body, "{\"a\":2}");
+    ck_assert_str_eq(http_script_header(got, "webhook-id"), id_of(1));
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_ndjson_has_a_line_an_event)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.body = HTTP_BODY_NDJSON;
+    rig.options.method = HTTP_PATCH;
+    rig_start(&rig);
+    ck_assert_int_eq(rig_send(&rig, make_plain(2))->status, FAN_OK);
+    const struct http_received *got = http_script_get(script, 0);
+    ck_assert_int_eq(strncmp(got->head, "PATCH /ingest HTTP", 18), 0);
+    ck_assert_str_eq(http_script_header(got, "content-type"), "application/x-ndjson");
+    ck_assert_str_eq((const char *)got->body, "{\"n\":0,\"text\":\"a\\nb, [c]\"}\n"
+                                              "{\"n\":1,\"text\":\"a\\nb, [c]\"}\n");
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_single_poison_event_keeps_what_was_accepted_and_stops)
+{
+    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    http_script_add(script, HTTP_REPLY, "HTTP/1.1 400 No\r\ncontent-length: 3\r\n\r\nbad");
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.mode = HTTP_MODE_SINGLE;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(4));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "1:p 2:r 3:r");
+    ck_assert_ptr_nonnull(strstr(answer->failed[0].text, "answered 400: bad"));
+    ck_assert_ptr_nonnull(strstr(answer->failed[1].text, "not sent"));
+    ck_assert_str_eq(answer->error.code, "HTTP_400");
+    ck_assert_uint_eq(http_script_count(script), 2);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_single_poison_at_the_head_is_named)
+{
+    http_script_add(script, HTTP_REPLY, "HTTP/1.1 422 No\r\ncontent-length: 0\r\n\r\n");
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.mode = HTTP_MODE_SINGLE;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(3));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "0:p 1:r 2:r");
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_single_retry_and_fatal_after_an_accepted_event_are_retries)
+{
+    static const char *const texts[] = {
+        "HTTP/1.1 503 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 401 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"};
+    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    http_script_add(script, HTTP_REPLY, texts[_i]);
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.mode = HTTP_MODE_SINGLE;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(3));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "1:r 2:r");
+    ck_assert_int_eq(answer->retry_after_us, _i == 0 ? 7 * SECOND_US : 0);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_run_of_several_that_is_refused_is_sent_again)
+{
+    static const struct event events[] = {{"public", "a", "", "1", 'c'},
+                                          {"public", "b", "", "2", 'c'},
+                                          {"public", "b", "", "3", 'c'},
+                                          {"public", "a", "", "4", 'c'}};
+    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    http_script_add(script, HTTP_REPLY, "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n");
+    struct rig rig;
+    rig_init(&rig);
+    char text[300];
+    (void)snprintf(text, sizeof(text), "%s/${table}", url);
+    rig.options.url = text;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "1:r 2:r 3:r");
+    rig_end(&rig);
+}
+END_TEST
+
+/* An answer with that body; the buffer is the caller's. */
+static const char *reply_text(char *buffer, size_t size, const char *body)
+{
+    (void)snprintf(buffer, size, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n%s", strlen(body),
+                   body);
+    return buffer;
+}
+
+START_TEST(http_failed_list_names_events_of_the_run)
+{
+    char body[600];
+    char text[800];
+    (void)snprintf(
+        body, sizeof(body),
+        " {\"x\":{},\"failed\":[{\"id\":\"%s\",\"retry\":false,\"error\":\"no\\u0007%c\"},"
+        "{\"id\":\"%s\",\"retry\":true},{\"id\":\"%s\",\"more\":1}]}",
+        id_of(3), '!', id_of(0), id_of(1));
+    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(5));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "0:r 1:r 3:p");
+    ck_assert_str_eq(answer->failed[2].text, "no\\u0007!");
+    ck_assert_str_eq(answer->failed[1].text, "");
+    ck_assert_ptr_nonnull(strstr(answer->error.text, "did not take 3 of 5 events: no"));
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_failed_list_of_a_later_run_keeps_the_earlier_one)
+{
+    static const struct event events[] = {{"public", "a", "", "1", 'c'},
+                                          {"public", "b", "", "2", 'c'},
+                                          {"public", "b", "", "3", 'c'},
+                                          {"public", "a", "", "4", 'c'}};
+    char body[300];
+    char text[500];
+    (void)snprintf(body, sizeof(body), "{\"failed\":[{\"id\":\"%s\",\"retry\":false}]}", id_of(2));
+    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
+    struct rig rig;
+    rig_init(&rig);
+    char address[300];
+    (void)snprintf(address, sizeof(address), "%s/${table}", url);
+    rig.options.url = address;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "2:p 3:r");
+    rig_end(&rig);
+}
+END_TEST
+
+/* Bodies of a 2xx; ID0 and ID1 stand for the ids of a batch of two. */
+static const struct {
+    const char *body;
+    enum fan_status status;
+} answer_bodies[] = {
+    {"", FAN_OK},
+    {"ok", FAN_OK},
+    {"{}", FAN_OK},
+    {"null", FAN_OK},
+    {"[{\"failed\":1}]", FAN_OK},
+    {"{\"failed\":[]}", FAN_OK},
+    {"{oops}", FAN_OK},
+    {"<html>failed</html>", FAN_OK},
+    {"{\"data\":{\"failed\":[1]}}", FAN_OK},
+    {"{\"failed\":null}", FAN_RETRY},
+    {"{\"failed\":{}}", FAN_RETRY},
+    {"{\"failed\":true}", FAN_RETRY},
+    {"{\"failed\":[1]}", FAN_RETRY},
+    {"{\"failed\":[{}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":7}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\",\"retry\":1}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\",\"retry\":null}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\",\"error\":{}}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\"},{\"id\":\"ID0\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\"},{\"id\":\"ID1\"},{\"id\":\"ID1\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID00\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"x\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"7002-pgfan_shop-0000000000000100-00000001\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"7001-pgfan_shop-0000000000000100-00000002\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"7001-pgfan_shop-0000000000000102-00000001\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"7001-pgfan_shop-0000000000000100-m\"}]}", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"7001-pgfan_shop-0000000000000100-00000001-g\"}]}", FAN_RETRY},
+    {"{\"failed\":[],\"failed\":[]}", FAN_RETRY},
+    {"{\"failed\":[]", FAN_RETRY},
+    {"{\"failed\":[{\"id\":\"ID0\"", FAN_RETRY},
+    {"{\"fai", FAN_RETRY},
+    {"{", FAN_RETRY},
+    {"  {\"a\":\"\xc3", FAN_RETRY},
+};
+
+static void replace_all(char *text, const char *from, const char *with)
+{
+    char *at;
+    while ((at = strstr(text, from)) != NULL) {
+        size_t rest = strlen(at + strlen(from)) + 1;
+        memmove(at + strlen(with), at + strlen(from), rest);
+        memcpy(at, with, strlen(with));
+    }
+}
+
+START_TEST(http_answer_body_is_understood_or_the_request_retried)
+{
+    char body[800];
+    char text[1000];
+    (void)snprintf(body, sizeof(body), "%s", answer_bodies[_i].body);
+    replace_all(body, "ID0", id_of(0));
+    replace_all(body, "ID1", id_of(1));
+    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(2));
+    ck_assert_msg(answer->status == answer_bodies[_i].status, "%s", body);
+    ck_assert_uint_eq(answer->failed_count, 0);
+    ck_assert_ptr_null(answer->failed);
+    if (answer->status == FAN_RETRY) {
+        ck_assert_str_eq(answer->error.code, "HTTP_ANSWER");
+    }
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_answer_is_bounded)
+{
+    char *text = malloc(REPLY_SIZE_MAX + 200);
+    ck_assert_ptr_nonnull(text);
+    for (size_t more = 0; more < 2; more++) {
+        int head = snprintf(text, 200, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n",
+                            REPLY_SIZE_MAX + more);
+        memset(text + head, 'x', REPLY_SIZE_MAX + more);
+        text[(size_t)head + REPLY_SIZE_MAX + more] = '\0';
+        http_script_add(script, HTTP_REPLY, text);
+        struct rig rig;
+        rig_init(&rig);
+        rig_start(&rig);
+        const struct answer *answer = rig_send(&rig, make_plain(2));
+        ck_assert_int_eq(answer->status, more == 0 ? FAN_OK : FAN_RETRY);
+        rig_end(&rig);
+    }
+    free(text);
+}
+END_TEST
+
+static const struct {
+    enum http_step_kind kind;
+    const char *text;
+    enum fan_status status;
+    const char *code;
+} broken_answers[] = {
+    {HTTP_FLOOD, "HTTP/1.1 200 OK\r\n\r\n", FAN_RETRY, "HTTP_ANSWER"},
+    {HTTP_FLOOD, "HTTP/1.1 400 No\r\n\r\n", FAN_POISON, "HTTP_400"},
+    {HTTP_FLOOD, "HTTP/1.1 500 No\r\n\r\n", FAN_RETRY, "HTTP_500"},
+    {HTTP_FLOOD, "HTTP/1.1 200 OK\r\nx: ", FAN_RETRY, NULL},
+    {HTTP_FLOOD, "", FAN_RETRY, NULL},
+    {HTTP_HANG, "", FAN_RETRY, "HTTP_TIMEOUT"},
+    {HTTP_DRIP, "HTTP/1.1 200 OK\r\ncontent-length: 80\r\n\r\nokokokokokokokokokokokokokokokokok",
+     FAN_RETRY, "HTTP_TIMEOUT"},
+    {HTTP_DRIP, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", FAN_RETRY, NULL},
+    {HTTP_REPLY_RESET, "", FAN_RETRY, "HTTP_TRANSFER"},
+    {HTTP_REPLY_RESET, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", FAN_RETRY, NULL},
+    {HTTP_REPLY_CLOSE, "", FAN_RETRY, "HTTP_TRANSFER"},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\n", FAN_RETRY, NULL},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", FAN_RETRY, NULL},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 400 No\r\ncontent-length: 5\r\n\r\nok", FAN_POISON, "HTTP_400"},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nok\r\n",
+     FAN_RETRY, NULL},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n",
+     FAN_RETRY, NULL},
+    {HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\n\r\nok", FAN_OK, NULL},
+    {HTTP_REPLY_CLOSE,
+     "HTTP/1.1 103 Early Hints\r\nretry-after: 9\r\n\r\nHTTP/1.1 200 OK\r\n\r\nok", FAN_OK, NULL},
+    {HTTP_REPLY_CLOSE, "SMTP hello\r\n", FAN_RETRY, NULL},
+};
+
+START_TEST(http_broken_answer_gives_its_class)
+{
+    http_script_add(script, broken_answers[_i].kind, broken_answers[_i].text);
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.timeout_us = 400000;
+    rig_start(&rig);
+    int64_t before_us = clock_monotonic_us();
+    const struct answer *answer = rig_send(&rig, make_plain(2));
+    ck_assert_msg(answer->status == broken_answers[_i].status, "%s %s", answer->error.code,
+                  answer->error.text);
+    if (broken_answers[_i].code != NULL) {
+        ck_assert_str_eq(answer->error.code, broken_answers[_i].code);
+    }
+    ck_assert_int_lt(clock_monotonic_us() - before_us, 5 * SECOND_US);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_deadline_bounds_all_runs_of_a_request)
+{
+    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    http_script_add(script, HTTP_HANG, "");
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.mode = HTTP_MODE_SINGLE;
+    rig.context.deadline_us = 400000;
+    rig_start(&rig);
+    int64_t before_us = clock_monotonic_us();
+    const struct answer *answer = rig_send(&rig, make_plain(3));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "1:r 2:r");
+    ck_assert_str_eq(answer->error.code, "HTTP_TIMEOUT");
+    ck_assert_int_lt(clock_monotonic_us() - before_us, 4 * SECOND_US);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_nobody_listening_is_a_retry)
+{
+    struct rig rig;
+    rig_init(&rig);
+    struct http_script *gone = http_script_start();
+    char text[100];
+    (void)snprintf(text, sizeof(text), "http://127.0.0.1:%u/", http_script_port(gone));
+    http_script_stop(gone);
+    rig.options.url = text;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(1));
+    ck_assert_int_eq(answer->status, FAN_RETRY);
+    ck_assert_str_eq(answer->error.code, "HTTP_CONNECT");
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_kept_connection_that_was_closed_is_made_anew)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    for (size_t i = 0; i < 10; i++) {
+        http_script_add(script, HTTP_REPLY_CLOSE, OK_EMPTY);
+        const struct answer *answer = rig_send(&rig, make_plain(200));
+        ck_assert_msg(answer->status == FAN_OK, "%s", answer->error.text);
+    }
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_retry_after_is_honoured_in_both_forms)
+{
+    static const char *const forms[] = {"120", "Sun, 06 Nov 2994 08:49:37 GMT", "x", "-5", ""};
+    static const int64_t waits[] = {120 * SECOND_US, 3600 * SECOND_US, 0, 0, 0};
+    char text[200];
+    (void)snprintf(text, sizeof(text),
+                   "HTTP/1.1 503 No\r\nRetry-After:   %s \r\ncontent-length: 0\r\n\r\n", forms[_i]);
+    http_script_add(script, HTTP_REPLY, text);
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(1));
+    ck_assert_int_eq(answer->status, FAN_RETRY);
+    ck_assert_int_eq(answer->retry_after_us, waits[_i]);
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(reply_retry_after_reads_seconds_and_dates)
+{
+    const int64_t now_us = INT64_C(784111777) * SECOND_US; /* Sun, 06 Nov 1994 08:49:37 GMT */
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } cases[] = {
+        {"0", 0},
+        {"1", 1},
+        {"3599", 3599},
+        {"3600", 3600},
+        {"3601", 3600},
+        {"99999999999999999999999999", 3600},
+        {"1.5", 0},
+        {"+1", 0},
+        {"soon", 0},
+        {"Sun, 06 Nov 1994 08:49:37 GMT", 0},
+        {"Sun, 06 Nov 1994 08:50:07 GMT", 30},
+        {"Sunday, 06-Nov-94 08:50:07 GMT", 30},
+        {"Sun Nov  6 08:50:07 1994", 30},
+        {"Sun, 06 Nov 1994 10:00:00 GMT", 3600},
+        {"Sun, 06 Nov 1993 08:50:07 GMT", 0},
+    };
+    for (size_t i = 0; i < CONF_COUNT(cases); i++) {
+        ck_assert_msg(reply_retry_after_us(cases[i].text, now_us) == cases[i].seconds * SECOND_US,
+                      "%s", cases[i].text);
+    }
+}
+END_TEST
+
+/* Undoes gzip with zlib's own reader. */
+static size_t gunzip(const struct http_received *got, uint8_t *out, size_t size)
+{
+    z_stream stream = {.next_in = got->body,
+                       .avail_in = (uInt)got->body_size,
+                       .next_out = out,
+                       .avail_out = (uInt)size};
+    ck_assert_int_eq(inflateInit2(&stream, 15 + 16), Z_OK);
+    ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
+    ck_assert_uint_eq(stream.avail_in, 0);
+    ck_assert_int_eq(inflateEnd(&stream), Z_OK);
+    return size - stream.avail_out;
+}
+
+static void set_secret(struct secret *secret, const char *text)
+{
+    ck_assert_int_eq(secret_set(secret, text, strlen(text)), FAN_OK);
+}
+
+/* Computed with the one-shot function of another API. */
+static void sign_again(const char *base64, const struct http_received *got, const uint8_t *body,
+                       size_t size, char out[128])
+{
+    uint8_t key[128];
+    uint8_t code[32];
+    unsigned length = sizeof(code);
+    char text[512];
+    int key_size = EVP_DecodeBlock(key, (const unsigned char *)base64, (int)strlen(base64));
+    key_size -= base64[strlen(base64) - 1] == '=' ? 1 : 0;
+    int head = snprintf(text, sizeof(text), "%s.", http_script_header(got, "webhook-id"));
+    head += snprintf(text + head, sizeof(text) - (size_t)head, "%s.",
+                     http_script_header(got, "webhook-timestamp"));
+    uint8_t *message = malloc((size_t)head + size);
+    ck_assert_ptr_nonnull(message);
+    memcpy(message, text, (size_t)head);
+    memcpy(message + head, body, size);
+    ck_assert_ptr_nonnull(
+        HMAC(EVP_sha256(), key, key_size, message, (size_t)head + size, code, &length));
+    free(message);
+    memcpy(out, "v1,", 3);
+    (void)EVP_EncodeBlock((unsigned char *)out + 3, code, (int)length);
+}
+
+#define NEW_KEY "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#define OLD_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+START_TEST(http_gzip_body_is_signed_before_it_is_compressed)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.compression = HTTP_COMPRESSION_GZIP;
+    set_secret(&rig.options.signing_secret, "whsec_" NEW_KEY);
+    set_secret(&rig.options.signing_secret_old, "whsec_" OLD_KEY);
+    rig_start(&rig);
+    ck_assert_int_eq(rig_send(&rig, make_plain(20000))->status, FAN_OK);
+    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
+    static uint8_t body[1 << 20];
+    for (size_t i = 0; i < 2; i++) {
+        const struct http_received *got = http_script_get(script, i);
+        ck_assert_str_eq(http_script_header(got, "content-encoding"), "gzip");
+        size_t size = gunzip(got, body, sizeof(body));
+        json_t *json = json_loadb((const char *)body, size, 0, NULL);
+        ck_assert_uint_eq(json_array_size(json), i == 0 ? 20000 : 1);
+        json_decref(json);
+        char first[128];
+        char second[128];
+        char expected[300];
+        sign_again(NEW_KEY, got, body, size, first);
+        sign_again(OLD_KEY, got, body, size, second);
+        (void)snprintf(expected, sizeof(expected), "%s %s", first, second);
+        ck_assert_str_eq(http_script_header(got, "webhook-signature"), expected);
+    }
+    ck_assert_uint_lt(http_script_get(script, 0)->body_size, 200000);
+    rig_end(&rig);
+    secret_release(&rig.options.signing_secret);
+    secret_release(&rig.options.signing_secret_old);
+}
+END_TEST
+
+START_TEST(signature_matches_the_published_vector)
+{
+    static const char payload[] = "{\"test\": 2432232314}";
+    struct secret secret = {0};
+    const struct secret unset = {0};
+    struct signer signer;
+    struct signing signing;
+    struct bytes out;
+    bytes_init(&out, 1000);
+    set_secret(&secret, "whsec_" NEW_KEY);
+    ck_assert_int_eq(signer_init(&signer, &secret, &unset, NULL), FAN_OK);
+    signing_begin(&signing, &signer, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330");
+    for (size_t i = 0; i < sizeof(payload) - 1; i++) {
+        signing_update(&signing, payload + i, 1);
+    }
+    ck_assert(signing_finish(&signing, &out));
+    ck_assert_str_eq(bytes_text(&out), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    bytes_release(&out);
+    signer_release(&signer);
+    secret_release(&secret);
+}
+END_TEST
+
+START_TEST(signature_secret_is_checked)
+{
+    char text[200];
+    for (size_t size = 0; size <= 70; size++) {
+        uint8_t key[70] = {0};
+        memcpy(text, "whsec_", 7);
+        (void)EVP_EncodeBlock((unsigned char *)text + 6, key, (int)size);
+        ck_assert_msg(signature_secret_valid(text) == (size >= 24 && size <= 64), "%zu", size);
+    }
+    ck_assert(!signature_secret_valid(""));
+    ck_assert(!signature_secret_valid("whsec_"));
+    ck_assert(!signature_secret_valid(NEW_KEY));
+    ck_assert(!signature_secret_valid("whsk_" NEW_KEY));
+    ck_assert(!signature_secret_valid("whsec_" NEW_KEY "="));
+    ck_assert(!signature_secret_valid("whsec_ " NEW_KEY));
+    ck_assert(!signature_secret_valid("whsec_" NEW_KEY "\n"));
+    ck_assert(!signature_secret_valid("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaL-_w"));
+    ck_assert(!signature_secret_valid("whsec_====" NEW_KEY));
+}
+END_TEST
+
+static const struct {
+    const char *address;
+    bool is_private;
+} addresses[] = {
+    {"0.0.0.0", true},
+    {"0.255.255.255", true},
+    {"1.0.0.0", false},
+    {"9.255.255.255", false},
+    {"10.0.0.0", true},
+    {"10.255.255.255", true},
+    {"11.0.0.0", false},
+    {"100.63.255.255", false},
+    {"100.64.0.0", true},
+    {"100.127.255.255", true},
+    {"100.128.0.0", false},
+    {"126.255.255.255", false},
+    {"127.0.0.1", true},
+    {"127.255.255.255", true},
+    {"128.0.0.0", false},
+    {"169.253.255.255", false},
+    {"169.254.0.0", true},
+    {"169.254.169.254", true},
+    {"169.255.0.0", false},
+    {"172.15.255.255", false},
+    {"172.16.0.0", true},
+    {"172.31.255.255", true},
+    {"172.32.0.0", false},
+    {"192.0.0.8", true},
+    {"192.0.2.1", true},
+    {"192.167.255.255", false},
+    {"192.168.0.0", true},
+    {"192.168.255.255", true},
+    {"192.169.0.0", false},
+    {"198.18.0.1", true},
+    {"198.19.255.255", true},
+    {"198.20.0.0", false},
+    {"203.0.113.9", true},
+    {"223.255.255.255", false},
+    {"224.0.0.1", true},
+    {"239.255.255.250", true},
+    {"240.0.0.1", true},
+    {"255.255.255.255", true},
+    {"8.8.8.8", false},
+    {"::", true},
+    {"::1", true},
+    {"::8.8.8.8", true},
+    {"::ffff:8.8.8.8", true},
+    {"::ffff:127.0.0.1", true},
+    {"::ffff:a9fe:a9fe", true},
+    {"64:ff9b::7f00:1", true},
+    {"64:ff9b:1::1", true},
+    {"100::1", true},
+    {"2001::1", true},
+    {"2001:db8::1", true},
+    {"2002:7f00:1::", true},
+    {"2000::1", false},
+    {"2001:4860:4860::8888", false},
+    {"2600::1", false},
+    {"fc00::1", true},
+    {"fdff::1", true},
+    {"fe80::1", true},
+    {"febf::1", true},
+    {"fec0::1", true},
+    {"ff02::1", true},
+};
+
+START_TEST(guard_knows_private_addresses)
+{
+    for (size_t i = 0; i < CONF_COUNT(addresses); i++) {
+        const char *address = addresses[i].address;
+        bool is_private = addresses[i].is_private;
+        ck_assert_msg(guard_allows_text(GUARD_PUBLIC, address) == !is_private, "%s", address);
+        ck_assert_msg(guard_allows_text(GUARD_PRIVATE, address) == is_private, "%s", address);
+        ck_assert_msg(guard_allows_text(GUARD_ANY, address), "%s", address);
+        ck_assert_msg(guard_host_is_private_literal(address) == is_private, "%s", address);
+    }
+    ck_assert(!guard_allows_text(GUARD_ANY, "example.org"));
+    ck_assert(!guard_allows_text(GUARD_ANY, ""));
+    ck_assert(guard_host_is_private_literal("[::1]"));
+    const struct sockaddr other = {.sa_family = AF_UNIX};
+    ck_assert(!guard_allows(GUARD_ANY, &other));
+}
+END_TEST
+
+/* Spellings of hosts, and what the name rebound.test then resolves to. */
+static const struct {
+    const char *host;
+    const char *address;
+} hidden_hosts[] = {
+    {"127.0.0.1", NULL},
+    {"localhost", NULL},
+    {"2130706433", NULL},
+    {"0x7f000001", NULL},
+    {"0x7f.1", NULL},
+    {"017700000001", NULL},
+    {"[::1]", NULL},
+    {"[::ffff:127.0.0.1]", NULL},
+    {"[::ffff:7f00:1]", NULL},
+    {"169.254.169.254", NULL},
+    {"2852039166", NULL},
+    {"rebound.test", "127.0.0.1"},
+    {"rebound.test", "::1"},
+    {"rebound.test", "169.254.169.254"},
+    {"rebound.test", "10.1.2.3"},
+    {"rebound.test", "::ffff:127.0.0.1"},
+    {"rebound.test", "2130706433"},
+    {"rebound.test", "0x7f.0.0.1"},
+    {"rebound.test", "fd00::1"},
+    {"rebound.test", "64:ff9b::7f00:1"},
+};
+
+START_TEST(http_private_address_is_refused_when_connecting)
+{
+    struct rig rig;
+    rig_init(&rig);
+    char text[200];
+    (void)snprintf(text, sizeof(text), "https://%s:%u/", hidden_hosts[_i].host,
+                   http_script_port(script));
+    rig.options.url = text;
+    rig.options.allow_private = false;
+    resolver_address = hidden_hosts[_i].address;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(1));
+    ck_assert_msg(answer->status == FAN_FATAL, "%s", answer->error.text);
+    ck_assert_str_eq(answer->error.code, "HTTP_ADDRESS_REFUSED");
+    ck_assert_uint_eq(http_script_count(script), 0);
+    rig_end(&rig);
+    resolver_address = "127.0.0.1";
+}
+END_TEST
+
+START_TEST(http_plain_text_goes_to_no_public_address)
+{
+    struct rig rig;
+    rig_init(&rig);
+    char text[] = "http://rebound.test/";
+    rig.options.url = text;
+    resolver_address = "8.8.8.8";
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(1));
+    ck_assert_int_eq(answer->status, FAN_FATAL);
+    ck_assert_str_eq(answer->error.code, "HTTP_ADDRESS_REFUSED");
+    rig_end(&rig);
+    resolver_address = "127.0.0.1";
+}
+END_TEST
+
+static void resolver_set_hanging(bool hangs)
+{
+    (void)pthread_mutex_lock(&resolver_lock);
+    resolver_hangs = hangs;
+    (void)pthread_cond_broadcast(&resolver_changed);
+    (void)pthread_mutex_unlock(&resolver_lock);
+}
+
+/* Waits until that many look-ups wait. */
+static void resolver_wait(unsigned count)
+{
+    (void)pthread_mutex_lock(&resolver_lock);
+    while (resolver_waiting != count) {
+        (void)pthread_cond_wait(&resolver_changed, &resolver_lock);
+    }
+    (void)pthread_mutex_unlock(&resolver_lock);
+}
+
+START_TEST(http_hanging_name_server_holds_nobody)
+{
+    resolver_set_hanging(true);
+    struct rig slow;
+    struct rig fast;
+    rig_init(&slow);
+    rig_init(&fast);
+    char text[] = "http://slow.test/";
+    slow.options.url = text;
+    slow.options.timeout_us = 300000;
+    rig_start(&slow);
+    rig_start(&fast);
+    ck_assert_int_eq(rig_request(&slow, 0, make_plain(1)), FAN_OK);
+    resolver_wait(1);
+    int64_t before_us = clock_monotonic_us();
+    ck_assert_int_eq(rig_send(&fast, make_plain(1))->status, FAN_OK);
+    const struct answer *answer = rig_wait(&slow, 0);
+    ck_assert_int_eq(answer->status, FAN_RETRY);
+    ck_assert_str_eq(answer->error.code, "HTTP_TIMEOUT");
+    slow.options.timeout_us = 100 * SECOND_US;
+    slow.context.deadline_us = 0;
+    ck_assert_int_eq(rig_request(&slow, 0, make_plain(1)), FAN_OK);
+    resolver_wait(2);
+    ck_assert_int_eq(rig_send(&fast, make_plain(1))->status, FAN_OK);
+    rig_end(&slow);
+    rig_end(&fast);
+    ck_assert_int_lt(clock_monotonic_us() - before_us, 5 * SECOND_US);
+    resolver_set_hanging(false);
+    resolver_wait(0);
+}
+END_TEST
+
+START_TEST(http_stop_ends_open_requests_without_an_answer)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.timeout_us = 100 * SECOND_US;
+    rig_start(&rig);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < REQUESTS_MAX; i++) {
+            http_script_add(script, HTTP_HANG, "");
+            ck_assert_int_eq(rig_request(&rig, i, make_plain(3)), FAN_OK);
+        }
+        ck_assert_int_eq(rig_request(&rig, REQUESTS_MAX, make_plain(3)), FAN_AGAIN);
+        if (round < 2) { /* the third time it is stopped at once */
+            ck_assert(http_script_wait(script, (round + 1) * REQUESTS_MAX));
+        }
+        int64_t before_us = clock_monotonic_us();
+        http_target_type.stop(rig.target);
+        ck_assert_int_lt(clock_monotonic_us() - before_us, 5 * SECOND_US);
+        ck_assert_uint_eq(rig.sink.answered, 0);
+        struct fan_error error;
+        ck_assert_int_eq(http_target_type.start(rig.target, NULL, &error), FAN_OK);
+    }
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_answered_request_leaves_room_at_once)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.context.requests_max = 1;
+    rig_start(&rig);
+    for (size_t i = 0; i < 300; i++) {
+        ck_assert_int_eq(rig_send(&rig, make_plain(1 + i % 7))->status, FAN_OK);
+    }
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(http_targets_share_one_thread_and_many_requests)
+{
+    enum { RIGS = 6, ROUNDS = 20 };
+    static struct rig rigs[RIGS];
+    for (size_t i = 0; i < RIGS; i++) {
+        rig_init(&rigs[i]);
+        rig_start(&rigs[i]);
+    }
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < RIGS; i++) {
+            for (size_t lane = 0; lane < REQUESTS_MAX; lane++) {
+                ck_assert_int_eq(rig_request(&rigs[i], lane, make_plain(10)), FAN_OK);
+            }
+        }
+        for (size_t i = 0; i < RIGS; i++) {
+            for (size_t lane = 0; lane < REQUESTS_MAX; lane++) {
+                ck_assert_int_eq(rig_wait(&rigs[i], lane)->status, FAN_OK);
+            }
+        }
+    }
+    for (size_t i = 0; i < RIGS; i++) {
+        ck_assert_uint_eq(rigs[i].sink.answered, (size_t)ROUNDS * REQUESTS_MAX);
+        rig_end(&rigs[i]);
+    }
+    ck_assert_uint_eq(http_script_count(script), (size_t)RIGS * ROUNDS * REQUESTS_MAX);
+}
+END_TEST
+
+START_TEST(http_credentials_and_headers_are_sent)
+{
+    struct conf_text_pair pairs[] = {{(char[]){"X-Api-Key"}, (char[]){"k"}},
+                                     {(char[]){"Content-Type"}, (char[]){"application/x-mine"}},
+                                     {(char[]){"X-Empty"}, (char[]){""}}};
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.headers = (struct conf_text_map){pairs, 3};
+    set_secret(&rig.options.bearer_token, "S3CR3T-token");
+    rig_start(&rig);
+    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
+    rig_end(&rig);
+    secret_release(&rig.options.bearer_token);
+    const struct http_received *got = http_script_get(script, 0);
+    ck_assert_str_eq(http_script_header(got, "authorization"), "Bearer S3CR3T-token");
+    ck_assert_str_eq(http_script_header(got, "x-api-key"), "k");
+    ck_assert_str_eq(http_script_header(got, "content-type"), "application/x-mine");
+    ck_assert_str_eq(http_script_header(got, "x-empty"), "");
+    ck_assert_str_eq(http_script_header(got, "user-agent"), "pgfan");
+    rig_init(&rig);
+    rig.options.username = (char[]){"joe"};
+    set_secret(&rig.options.password, "S3CR3T:p\xc3\xa4ss");
+    rig_start(&rig);
+    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
+    rig_end(&rig);
+    secret_release(&rig.options.password);
+    ck_assert_str_eq(http_script_header(http_script_get(script, 1), "authorization"),
+                     "Basic am9lOlMzQ1IzVDpww6Rzcw==");
+}
+END_TEST
+
+START_TEST(http_secrets_that_come_back_are_not_shown)
+{
+    struct conf_text_pair pairs[] = {{(char[]){"x-key"}, (char[]){"S3CR3T-header"}}};
+    char body[500];
+    char text[700];
+    (void)snprintf(body, sizeof(body),
+                   "you sent S3CR3T-password as am9lOlMzQ1IzVC1wYXNzd29yZA== and S3CR3T-header, "
+                   "whsec_" NEW_KEY "; \x1b[31m\xe2\x80\xae%s",
+                   "end");
+    (void)snprintf(text, sizeof(text), "HTTP/1.1 400 No\r\ncontent-length: %zu\r\n\r\n%s",
+                   strlen(body), body);
+    http_script_add(script, HTTP_REPLY, text);
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.headers = (struct conf_text_map){pairs, 1};
+    rig.options.username = (char[]){"joe"};
+    set_secret(&rig.options.password, "S3CR3T-password");
+    set_secret(&rig.options.signing_secret, "whsec_" NEW_KEY);
+    char address[300];
+    (void)snprintf(address, sizeof(address), "%s?token=S3CR3T-query", url);
+    rig.options.url = address;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_plain(1));
+    ck_assert_int_eq(answer->status, FAN_POISON);
+    ck_assert_ptr_null(strstr(answer->error.text, "S3CR3T"));
+    ck_assert_ptr_null(strstr(answer->error.text, "am9l"));
+    ck_assert_ptr_null(strstr(answer->error.text, "MfKQ"));
+    ck_assert_ptr_null(strchr(answer->error.text, '\x1b'));
+    ck_assert_ptr_nonnull(strstr(answer->error.text, "you sent *************** as"));
+    ck_assert_uint_lt(strlen(answer->error.text), 300);
+    rig_end(&rig);
+    secret_release(&rig.options.password);
+    secret_release(&rig.options.signing_secret);
+}
+END_TEST
+
+START_TEST(http_event_without_a_url_is_poison)
+{
+    static const struct event events[] = {
+        {"public", "orders", "{\"id\":1}", "1", 'c'},
+        {"public", "orders", "", "2", 't'},
+        {"public", "orders", "{\"id\":3}", "3", 'c'},
+    };
+    struct rig rig;
+    rig_init(&rig);
+    char text[300];
+    (void)snprintf(text, sizeof(text), "%s/${key.id}", url);
+    rig.options.url = text;
+    rig_start(&rig);
+    const struct answer *answer = rig_send(&rig, make_batch(events, 3));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    assert_failed(answer, "1:p 2:r");
+    ck_assert_str_eq(answer->error.code, "HTTP_URL");
+    ck_assert_int_eq(rig_request(&rig, 0, make_batch(events + 1, 2)), FAN_POISON);
+    ck_assert_ptr_nonnull(strstr(rig.error.text, "column \"id\""));
+    ck_assert_int_eq(rig_request(&rig, 0, make_batch(events + 1, 1)), FAN_POISON);
+    ck_assert_int_eq(rig_send(&rig, make_batch(events + 2, 1))->status, FAN_OK);
+    ck_assert_uint_eq(http_script_count(script), 2);
+    rig_end(&rig);
+}
+END_TEST
+
+/* Renders `https://h/a/${key.k}/${table}` with a key column and a table; "" when it is poison. */
+static void render(const char *template, const char *key, const char *table, char *out, size_t size)
+{
+    struct url_template parsed;
+    struct bytes made;
+    struct fan_error error = {0};
+    const struct batch_label label = {.schema = "s",
+                                      .schema_size = 1,
+                                      .table = table,
+                                      .table_size = strlen(table),
+                                      .key = key,
+                                      .key_size = strlen(key)};
+    ck_assert_ptr_null(url_template_parse(template, &parsed));
+    bytes_init(&made, URL_ROOM);
+    enum fan_status status = url_template_render(&parsed, "src", &label, 'u', &made, &error);
+    if (status != FAN_OK) {
+        ck_assert_int_eq(status, FAN_POISON);
+        ck_assert_str_eq(error.code, "HTTP_URL");
+    }
+    (void)snprintf(out, size, "%s", status == FAN_OK ? bytes_text(&made) : "");
+    bytes_release(&made);
+    url_template_release(&parsed);
+}
+
+static const struct {
+    const char *template;
+    const char *key;
+    const char *table;
+    const char *expected; /* "" is poison */
+} renderings[] = {
+    {"https://h/a/${key.k}", "{\"k\":\"x\"}", "t", "https://h/a/x"},
+    {"https://h/a/${key.k}", "{ \"j\" : [\"}\",{\"k\":1}] , \"k\" : -1.50e7 }", "t",
+     "https://h/a/-1.50e7"},
+    {"https://h/a/${key.k}", "{\"k\":true}", "t", "https://h/a/true"},
+    {"https://h/a/${key.k}", "{\"k\":\"../../etc/passwd\"}", "t",
+     "https://h/a/..%2F..%2Fetc%2Fpasswd"},
+    {"https://h/a/${key.k}", "{\"k\":\"?x=1#y&z%41;=+@:\\\\\"}", "t",
+     "https://h/a/%3Fx%3D1%23y%26z%2541%3B%3D%2B%40%3A%5C"},
+    {"https://h/a/${key.k}", "{\"k\":\"a\\r\\nx: y\\u0000\\t \"}", "t",
+     "https://h/a/a%0D%0Ax%3A%20y%00%09%20"},
+    {"https://h/a/${key.k}", "{\"k\":\"\\ud83d\\ude00\xe2\x82\xac\"}", "t",
+     "https://h/a/%F0%9F%98%80%E2%82%AC"},
+    {"https://h/a/${key.k}", "{\"k\":\"..\"}", "t", ""},
+    {"https://h/a/${key.k}/b", "{\"k\":\".\"}", "t", ""},
+    {"https://h/a/.${key.k}", "{\"k\":\".\"}", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":\"...\"}", "t", "https://h/a/..."},
+    {"https://h/a/x${key.k}", "{\"k\":\"..\"}", "t", "https://h/a/x.."},
+    {"https://h/a/${key.k}", "{\"k\":\"\"}", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":null}", "t", ""},
+    {"https://h/a/${key.k}", "{\"K\":1,\"kk\":2}", "t", ""},
+    {"https://h/a/${key.k}", "", "t", ""},
+    {"https://h/a/${key.k}", "{}", "t", ""},
+    {"https://h/a/${key.k}", "[1]", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":\"x", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":\"\\ud83d\"}", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":\"\\q\"}", "t", ""},
+    {"https://h/a/${key.k}", "{\"k\":[1,2]}", "t", "https://h/a/%5B1%2C2%5D"},
+    {"https://h/a/${key.k b}", "{\"k b\":1}", "t", ""},
+    {"https://h/${table}/${schema}/${op}/${source}?q=a/../b", "", "T \xc3\xa4",
+     "https://h/T%20%C3%A4/s/u/src?q=a/../b"},
+    {"https://h/${table}", "", "", ""},
+    {"https://h:8443/fixed", "", "", "https://h:8443/fixed"},
+    {"https://h", "", "", "https://h"},
+};
+
+START_TEST(url_template_encodes_what_it_fills_in)
+{
+    if (strchr(renderings[_i].template, ' ') != NULL) { /* no URL may hold a space */
+        struct url_template parsed;
+        ck_assert_ptr_nonnull(url_template_parse(renderings[_i].template, &parsed));
+        return;
+    }
+    char out[300];
+    render(renderings[_i].template, renderings[_i].key, renderings[_i].table, out, sizeof(out));
+    ck_assert_str_eq(out, renderings[_i].expected);
+}
+END_TEST
+
+START_TEST(url_template_bounds_what_it_fills_in)
+{
+    static char key[5 * URL_SIZE_MAX];
+    static char out[2 * URL_SIZE_MAX];
+    for (size_t size = URL_SIZE_MAX - 100; size < sizeof(key) - 100;
+         size += size < URL_SIZE_MAX + 10 ? 1 : 997) {
+        int head = snprintf(key, sizeof(key), "{\"k\":\"");
+        memset(key + head, 'x', size);
+        memcpy(key + head + size, "\"}", 3);
+        render("https://h/${key.k}", key, "t", out, sizeof(out));
+        bool fits = size + strlen("https://h/") <= URL_SIZE_MAX;
+        ck_assert_uint_eq(strlen(out), fits ? size + strlen("https://h/") : 0);
+    }
+}
+END_TEST
+
+START_TEST(url_template_refuses_what_is_no_address)
+{
+    static const char *const urls[] = {
+        "",
+        "h",
+        "ftp://h/",
+        "HTTPS://h/",
+        "https:/h",
+        "https://",
+        "https:///x",
+        "https://h:99999/",
+        "https://h:x/",
+        "https://user@h/",
+        "https://user:pass@h/",
+        "https://${table}/",
+        "https://h${table}/",
+        "https://h:${key.port}/",
+        "${schema}://h/",
+        "https://h?${table}",
+        "https://h/?a=${table}",
+        "https://h/#a",
+        "https://h/a b",
+        "https://h/\x01",
+        "https://h/\r\nx",
+        "https://h/\xc3\xa4",
+        "https://\xc3\xa4/",
+        "https://h/\\x",
+        "https://h/../x",
+        "https://h/./x",
+        "https://h/x/..",
+        "https://h/${tables}",
+        "https://h/${after.x}",
+        "https://h/${key.}",
+        "https://h/${key}",
+        "https://h/${}",
+        "https://h/${table",
+        "https://h/${table}/${",
+    };
+    for (size_t i = 0; i < CONF_COUNT(urls); i++) {
+        struct url_template parsed;
+        const char *fault = url_template_parse(urls[i], &parsed);
+        ck_assert_msg(fault != NULL, "%s", urls[i]);
+        ck_assert_msg(strncmp(fault, "\"url\" ", 6) == 0, "%s", fault);
+    }
+}
+END_TEST
+
+/* What the rule of the option table says of options that `change` has made bad. */
+static const char *fault_of(struct http_options *options)
+{
+    const char *key = NULL;
+    const char *fault = http_options_table.rules[0](options, &key);
+    ck_assert(fault == NULL || key != NULL);
+    return fault;
+}
+
+START_TEST(http_headers_are_checked)
+{
+    static const struct {
+        const char *name;
+        const char *value;
+        bool fine;
+    } headers[] = {
+        {"x-a", "b", true},
+        {"X_a.b", "tab\there", true},
+        {"content-type", "text/plain", true},
+        {"authorization", "Custom x", true},
+        {"", "b", false},
+        {"x a", "b", false},
+        {"x:", "b", false},
+        {"x\r\ny", "b", false},
+        {"x-\xc3\xa4", "b", false},
+        {"x-a", "b\r\nevil: 1", false},
+        {"x-a", "b\n", false},
+        {"x-a", "\x01", false},
+        {"x-a", "\x7f", false},
+        {"x-a", "caf\xc3\xa9", false},
+        {"Host", "h", false},
+        {"content-length", "1", false},
+        {"Transfer-Encoding", "chunked", false},
+        {"webhook-id", "1", false},
+        {"PGFAN-kind", "1", false},
+        {"expect", "100-continue", false},
+    };
+    for (size_t i = 0; i < CONF_COUNT(headers); i++) {
+        struct conf_text_pair pair = {strdup(headers[i].name), strdup(headers[i].value)};
+        struct http_options options = {.url = (char[]){"https://h/"}, .headers = {&pair, 1}};
+        ck_assert_msg((fault_of(&options) == NULL) == headers[i].fine, "%s: %s", headers[i].name,
+                      headers[i].value);
+        free(pair.key);
+        free(pair.value);
+    }
+    struct conf_text_pair twice[] = {{(char[]){"x-a"}, (char[]){"1"}},
+                                     {(char[]){"X-A"}, (char[]){"2"}}};
+    struct http_options options = {.url = (char[]){"https://h/"}, .headers = {twice, 2}};
+    ck_assert_ptr_nonnull(fault_of(&options));
+}
+END_TEST
+
+START_TEST(http_options_hold_their_rules)
+{
+    char address[] = "https://h/";
+    struct http_options fine = {.url = address};
+    struct http_options options = fine;
+    ck_assert_ptr_null(fault_of(&options));
+    options.url = (char[]){"http://h/"};
+    ck_assert_ptr_nonnull(fault_of(&options));
+    options.allow_http = true;
+    ck_assert_ptr_nonnull(fault_of(&options));
+    options.allow_private = true;
+    ck_assert_ptr_null(fault_of(&options));
+    static const char *const hosts[] = {"https://127.0.0.1/", "https://[::1]/", "https://localhost",
+                                        "https://0x7f.1/", "https://2130706433/"};
+    for (size_t i = 0; i < CONF_COUNT(hosts); i++) {
+        char *host = strdup(hosts[i]);
+        options = fine;
+        options.url = host;
+        ck_assert_msg(fault_of(&options) != NULL, "%s", host);
+        options.allow_private = true;
+        ck_assert_msg(fault_of(&options) == NULL, "%s", host);
+        free(host);
+    }
+    options = fine;
+    options.username = (char[]){"u"};
+    ck_assert_ptr_nonnull(fault_of(&options));
+    set_secret(&options.password, "p");
+    ck_assert_ptr_null(fault_of(&options));
+    set_secret(&options.bearer_token, "t");
+    ck_assert_ptr_nonnull(fault_of(&options));
+    options.username = NULL;
+    ck_assert_ptr_nonnull(fault_of(&options));
+    secret_release(&options.password);
+    ck_assert_ptr_null(fault_of(&options));
+    set_secret(&options.bearer_token, "t\r\nx");
+    ck_assert_ptr_nonnull(fault_of(&options));
+    secret_release(&options.bearer_token);
+    options.client_cert = (char[]){"/x"};
+    ck_assert_ptr_nonnull(fault_of(&options));
+    options.client_key = (char[]){"/y"};
+    ck_assert_ptr_null(fault_of(&options));
+    set_secret(&options.signing_secret_old, "whsec_" OLD_KEY);
+    ck_assert_ptr_nonnull(fault_of(&options));
+    set_secret(&options.signing_secret, "whsec_" NEW_KEY);
+    ck_assert_ptr_null(fault_of(&options));
+    set_secret(&options.signing_secret, NEW_KEY);
+    ck_assert_ptr_nonnull(fault_of(&options));
+    secret_release(&options.signing_secret);
+    secret_release(&options.signing_secret_old);
+    options.mode = HTTP_MODE_SINGLE;
+    ck_assert_ptr_null(fault_of(&options));
+    options.body = HTTP_BODY_NDJSON;
+    ck_assert_ptr_nonnull(fault_of(&options));
+}
+END_TEST
+
+/* Loads a conf with one HTTP target whose keys are `keys`. Returns its options, or NULL with the
+ * faults in `ret_text`; with options the text is the effective conf. */
+static const struct http_options *load_conf(const char *keys, struct settings *settings,
+                                            struct bytes *ret_text)
+{
+    static const struct conf_plugin plugin = {.type = "http", .table = &http_options_table};
+    static const char *const formats[] = {"native", NULL};
+    const struct conf_plugins plugins = {.sources = fixture_sources,
+                                         .sources_count = 1,
+                                         .targets = &plugin,
+                                         .targets_count = 1,
+                                         .formats = formats};
+    struct conf_report report = {0};
+    char text[1000];
+    int size = snprintf(text, sizeof(text),
+                        "sources: {shop: {dsn: service=x}}\n"
+                        "pipelines: [{name: p, source: shop, tables: [t], targets: [{type: http, "
+                        "%s}]}]\n",
+                        keys);
+    bytes_init(ret_text, 1 << 16);
+    enum fan_status status =
+        conf_load_text("c.yaml", text, (size_t)size, &plugins, settings, &report);
+    if (status == FAN_OK) {
+        conf_print_yaml(settings, ret_text);
+    } else {
+        conf_report_print(&report, false, ret_text);
+    }
+    conf_report_release(&report);
+    if (status != FAN_OK) {
+        return NULL;
+    }
+    const struct settings_pipeline *pipeline = settings->pipelines.items;
+    return ((const struct settings_target *)pipeline->targets.items)->options;
+}
+
+START_TEST(http_conf_keeps_templates_and_hides_headers)
+{
+    struct settings settings = {0};
+    struct bytes text;
+    const struct http_options *options =
+        load_conf("url: \"https://h/${table}/${key.a b}x$${op}\", headers: {x-key: S3CR3T}",
+                  &settings, &text);
+    ck_assert_msg(options == NULL, "a space is refused");
+    bytes_release(&text);
+    options = load_conf("url: \"https://h/${table}/${key.a}/$${op}\", headers: {x-key: S3CR3T}",
+                        &settings, &text);
+    ck_assert_msg(options != NULL, "%s", bytes_text(&text));
+    ck_assert_str_eq(options->url, "https://h/${table}/${key.a}/${op}");
+    ck_assert_str_eq(options->headers.pairs[0].value, "S3CR3T");
+    ck_assert_int_eq(options->timeout_us, 15 * SECOND_US);
+    const char *shown = bytes_text(&text);
+    ck_assert_ptr_nonnull(strstr(shown, "url: \"https://h/${table}/${key.a}/${op}\""));
+    ck_assert_ptr_nonnull(strstr(shown, "headers: {\"x-key\": \"***\"}"));
+    ck_assert_ptr_null(strstr(shown, "S3CR3T"));
+    bytes_release(&text);
+    settings_release(&settings);
+}
+END_TEST
+
+START_TEST(http_conf_faults_name_the_key_and_show_no_header)
+{
+    static const struct {
+        const char *keys;
+        const char *fault;
+    } cases[] = {
+        {"url: \"https://h/${tables}\"", "\"url\": cannot expand ${tables}: unknown reference"},
+        {"url: \"https://h/${after.x}\"", "\"url\" has an unknown name in ${...}"},
+        {"url: \"https://h/\", ca: \"/x/${table}\"", "\"ca\": cannot expand ${table}"},
+        {"url: \"https://h/\", headers: {x: \"S3CR3T\\n\"}", "\"headers\" has a value with a line"},
+        {"url: \"https://h/\", headers: {x: \"S3CR3T${nope}\"}", "cannot expand ${nope}"},
+        {"method: PUT", "\"url\" is missing"},
+    };
+    for (size_t i = 0; i < CONF_COUNT(cases); i++) {
+        struct settings settings = {0};
+        struct bytes text;
+        ck_assert_ptr_null(load_conf(cases[i].keys, &settings, &text));
+        ck_assert_msg(strstr(bytes_text(&text), cases[i].fault) != NULL, "%s", bytes_text(&text));
+        ck_assert_msg(strstr(bytes_text(&text), "S3CR3T") == NULL, "%s", bytes_text(&text));
+        bytes_release(&text);
+    }
+}
+END_TEST
+
+START_TEST(http_missing_certificate_is_fatal_at_start)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig.options.ca = (char[]){"/nonexistent/ca.pem"};
+    struct fan_error error = {0};
+    ck_assert_int_eq(http_target_type.create(&rig.options, &rig.context, &rig.target, &error),
+                     FAN_OK);
+    ck_assert_int_eq(http_target_type.start(rig.target, NULL, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "HTTP_CERTIFICATE");
+    rig_end(&rig);
+}
+END_TEST
+
+START_TEST(body_reads_the_same_in_pieces_of_every_size)
+{
+    static const char *const whole[] = {"[\"a\",\"bb\",\"\"]", "\"a\"\n\"bb\"\n\"\"\n", "\"bb\""};
+    static const struct event events[] = {{"s", "t", "", "0", 'c'},
+                                          {"s", "t", "", "\"a\"", 'c'},
+                                          {"s", "t", "", "\"bb\"", 'c'},
+                                          {"s", "t", "", "\"\"", 'c'},
+                                          {"s", "t", "", "4", 'c'}};
+    struct batch *batch = make_batch(events, 5);
+    struct body body = {0};
+    for (size_t form = 0; form < 3; form++) {
+        body_open(&body, (enum body_form)form, batch, 0, form == BODY_EVENT ? 2 : 1,
+                  form == BODY_EVENT ? 3 : 4);
+        ck_assert_uint_eq(body_wire_size(&body), strlen(whole[form]));
+        for (size_t piece = 1; piece < 20; piece++) {
+            uint8_t out[32] = {0};
+            size_t size = 0;
+            for (size_t got; (got = body_read(&body, out + size, piece)) > 0;) {
+                ck_assert_uint_le(got, piece);
+                size += got;
+            }
+            ck_assert_str_eq((const char *)out, whole[form]);
+            body_rewind(&body);
+        }
+    }
+    body_release(&body);
+    batch_unref(batch);
+}
+END_TEST
+
+static void add_tests(TCase *tests)
+{
+    tcase_add_test(tests, http_batch_is_one_post_of_a_json_array);
+    tcase_add_loop_test(tests, http_status_gives_its_class, 0, (int)CONF_COUNT(status_cases));
+    tcase_add_test(tests, http_url_names_the_event_and_runs_of_equal_urls_share_a_request);
+    tcase_add_test(tests, http_single_mode_sends_each_event_alone_in_order);
+    tcase_add_test(tests, http_ndjson_has_a_line_an_event);
+    tcase_add_test(tests, http_single_poison_event_keeps_what_was_accepted_and_stops);
+    tcase_add_test(tests, http_single_poison_at_the_head_is_named);
+    tcase_add_loop_test(tests, http_single_retry_and_fatal_after_an_accepted_event_are_retries, 0,
+                        2);
+    tcase_add_test(tests, http_run_of_several_that_is_refused_is_sent_again);
+    tcase_add_test(tests, http_failed_list_names_events_of_the_run);
+    tcase_add_test(tests, http_failed_list_of_a_later_run_keeps_the_earlier_one);
+    tcase_add_loop_test(tests, http_answer_body_is_understood_or_the_request_retried, 0,
+                        (int)CONF_COUNT(answer_bodies));
+    tcase_add_test(tests, http_answer_is_bounded);
+    tcase_add_loop_test(tests, http_broken_answer_gives_its_class, 0,
+                        (int)CONF_COUNT(broken_answers));
+    tcase_add_test(tests, http_deadline_bounds_all_runs_of_a_request);
+    tcase_add_test(tests, http_nobody_listening_is_a_retry);
+    tcase_add_test(tests, http_kept_connection_that_was_closed_is_made_anew);
+    tcase_add_loop_test(tests, http_retry_after_is_honoured_in_both_forms, 0, 5);
+    tcase_add_test(tests, reply_retry_after_reads_seconds_and_dates);
+    tcase_add_test(tests, http_gzip_body_is_signed_before_it_is_compressed);
+    tcase_add_test(tests, signature_matches_the_published_vector);
+    tcase_add_test(tests, signature_secret_is_checked);
+    tcase_add_test(tests, guard_knows_private_addresses);
+    tcase_add_loop_test(tests, http_private_address_is_refused_when_connecting, 0,
+                        (int)CONF_COUNT(hidden_hosts));
+    tcase_add_test(tests, http_plain_text_goes_to_no_public_address);
+    tcase_add_test(tests, http_hanging_name_server_holds_nobody);
+    tcase_add_test(tests, http_stop_ends_open_requests_without_an_answer);
+    tcase_add_test(tests, http_answered_request_leaves_room_at_once);
+    tcase_add_test(tests, http_targets_share_one_thread_and_many_requests);
+    tcase_add_test(tests, http_credentials_and_headers_are_sent);
+    tcase_add_test(tests, http_secrets_that_come_back_are_not_shown);
+    tcase_add_test(tests, http_event_without_a_url_is_poison);
+    tcase_add_loop_test(tests, url_template_encodes_what_it_fills_in, 0,
+                        (int)CONF_COUNT(renderings));
+    tcase_add_test(tests, url_template_bounds_what_it_fills_in);
+    tcase_add_test(tests, url_template_refuses_what_is_no_address);
+    tcase_add_test(tests, http_headers_are_checked);
+    tcase_add_test(tests, http_options_hold_their_rules);
+    tcase_add_test(tests, http_conf_keeps_templates_and_hides_headers);
+    tcase_add_test(tests, http_conf_faults_name_the_key_and_show_no_header);
+    tcase_add_test(tests, http_missing_certificate_is_fatal_at_start);
+    tcase_add_test(tests, body_reads_the_same_in_pieces_of_every_size);
+}
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+    batches = batch_pool_create(1, true, 8, 1 << 20);
+    if (batches == NULL) {
+        return EXIT_FAILURE;
+    }
+    Suite *suite = suite_create("target_http");
+    TCase *tests = tcase_create("target_http");
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, setup, teardown);
+    add_tests(tests);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    batch_pool_destroy(batches);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
