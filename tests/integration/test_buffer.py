@@ -177,8 +177,10 @@ def test_d6_no_batch_holds_more_than_max_events(scene):
     scene.sql("INSERT INTO t SELECT generate_series(1, 1000)")
     scene.caught_up()
     assert scene.records().count() == 1000 and batches(engine) >= 100
+    # How many are cut earlier, because the target is idle, is a matter of the machine's load.
     limits = engine.pipeline()["status"]["batches_by_limit"]
-    assert limits["max_events"] >= 90, limits
+    assert limits["max_events"] > 0, limits
+    assert limits["max_events"] + limits["idle"] + limits["max_ms"] == batches(engine), limits
 
 
 def test_d7_no_batch_is_larger_than_max_bytes(scene):

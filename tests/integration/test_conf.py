@@ -104,9 +104,7 @@ def test_a13_an_unknown_key_is_refused_by_name(directory, line, word):
 
 @pytest.mark.parametrize("line, key", [
     ("snapshot: initial", "snapshot"), ("processors: [{sql: {where: 'x'}}]", "processors"),
-    ("commit_policy: {mode: quorum, quorum: 1}", "commit_policy"),
-    ("buffer: {policy: spill}", "policy"),
-    ("error_handling: {on_persistent_failure: isolate}", "on_persistent_failure")])
+    ("schema_changes: pause", "schema_changes"), ("ttl: {field: x}", "ttl")])
 def test_a13_a_key_of_a_later_feature_is_refused_and_never_ignored(directory, line, key):
     path = minimal(directory, change=("    targets:", f"    {line}\n    targets:"))
     found = faults(path)

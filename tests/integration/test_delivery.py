@@ -1,0 +1,612 @@
+"""Delivery that never loses: commit policies, retries, poison, isolation, dead letters, spill, the
+guard of the slot (A7, D5, E2–E9, F1–F13, K3, K6, K7, reliability 56–70)."""
+
+import json
+import time
+
+import pytest
+
+from pgfan_test import verify, workload
+from pgfan_test.engine import pgfan
+from pgfan_test.letters import Store
+from pgfan_test.receiver import Receiver
+from pgfan_test.server import lsn
+from pgfan_test.wait import holds_for, pause, wait_until
+from pgfan_test.workload import Worker, Workload
+
+FAST = {"backoff": "50ms", "backoff_max": "500ms", "max_attempts": 3}
+
+
+@pytest.fixture
+def receivers(directory):
+    """A function that makes an endpoint of this test."""
+    made = []
+
+    def make(name="hook", **options):
+        receiver = Receiver(directory, name, **options)
+        made.append(receiver)
+        return receiver
+
+    yield make
+    for receiver in made:
+        receiver.stop()
+
+
+def http(receiver, name="hook", **more):
+    return {"name": name, "type": "http", "url": receiver.url("/in"), "allow_private": True,
+            "allow_http": True, **more}
+
+
+def file_target(scene, name="out", **more):
+    return {"name": name, "type": "file", "path": f"{scene.directory}/{name}.jsonl",
+            "fsync": "batch", **more}
+
+
+def conf_of(scene, targets, tables=("public.%",), **pipeline):
+    """A conf with quick retries."""
+    errors = {**FAST, **pipeline.pop("error_handling", {})}
+    return scene.conf(tables, targets=targets, error_handling=errors, **pipeline)
+
+
+def table(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+
+
+def insert(scene, first, last, value="x"):
+    scene.sql("INSERT INTO t SELECT i, %s FROM generate_series(%s, %s) i", value, first, last)
+
+
+def ids(events):
+    return [event["after"]["id"] for event in events]
+
+
+def target_of(engine, name="hook"):
+    return next(target for target in engine.pipeline()["status"]["targets"]
+                if target["name"] == name)
+
+
+def dlq(engine, *arguments, status=0):
+    done = pgfan("dlq", *arguments, "-c", engine.conf_path)
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+# ---- fan-out and commit policies ----
+
+def test_a6_a7_every_target_gets_every_change_in_the_same_order(scene, receivers):
+    workload.create(scene.server, scene.database)
+    first, second = receivers("one"), receivers("two")
+    conf = conf_of(scene, [file_target(scene), http(first, "one"), http(second, "two")],
+                   workload.TABLES)
+    scene.engine(conf).start()
+    Worker(scene.server.dsn(scene.database), 6).run(300)
+    scene.caught_up()
+    events = scene.records().all()
+    assert first.events() == events == second.events()
+    verify.workload(scene.server, scene.database, events)
+
+
+def test_b4_e2_all_waits_for_the_slowest_target(scene, receivers):
+    table(scene)
+    hook = receivers()
+    conf = conf_of(scene, [file_target(scene), http(hook)], commit_policy={"mode": "all"},
+                   error_handling={"max_attempts": 0})
+    scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    hook.down()
+    before = scene.server.confirmed(scene.slot)
+    insert(scene, 11, 20)
+    written = scene.server.current_lsn()
+    scene.wait_records(20)
+    holds_for(lambda: scene.server.confirmed(scene.slot) < written, 3, "the slot is held")
+    assert scene.server.confirmed(scene.slot) >= before
+    hook.up()
+    scene.caught_up()
+    assert ids(hook.events()) == list(range(1, 21))
+
+
+def test_e3_e7_an_optional_target_does_not_hold_the_slot_and_misses_nothing(scene, receivers):
+    table(scene)
+    hook = receivers()
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook, required=False)])).start()
+    insert(scene, 1, 100)
+    scene.caught_up()
+    hook.down()
+    insert(scene, 101, 5000)
+    scene.caught_up()
+    assert engine.state() == "STREAMING"
+    wait_until(lambda: target_of(engine)["diverted_to"] == "spill", 10)
+    engine.kill9()
+    engine.start()
+    insert(scene, 5001, 5100)
+    scene.caught_up()
+    hook.up()
+    wait_until(lambda: sorted(set(ids(hook.events()))) == list(range(1, 5101)), 30,
+               "the backlog has arrived")
+    wait_until(lambda: target_of(engine)["diverted_to"] == "none", 10)
+    insert(scene, 5101, 5110)
+    wait_until(lambda: len(set(ids(hook.events()))) == 5110, 10)
+    seen = list(dict.fromkeys(ids(hook.events())))
+    assert seen == sorted(seen), "first deliveries are in order"
+    wait_until(lambda: not list((scene.directory / "data").glob("spill-*/*.seg")), 10,
+               "the spill is removed")
+
+
+def test_e4_quorum_goes_on_without_one_and_stays_without_two(scene, receivers):
+    table(scene)
+    hooks = [receivers(name) for name in ("a", "b", "c")]
+    conf = conf_of(scene, [http(hook, name) for hook, name in zip(hooks, "abc")],
+                   commit_policy={"mode": "quorum", "quorum": 2})
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    hooks[0].down()
+    insert(scene, 11, 20)
+    scene.caught_up()
+    hooks[1].down()
+    insert(scene, 21, 30)
+    written = scene.server.current_lsn()
+    holds_for(lambda: engine.running and scene.server.confirmed(scene.slot) < written, 4,
+              "two of three are needed")
+    hooks[0].up()
+    scene.caught_up()
+    hooks[1].up()
+    for hook in hooks:
+        wait_until(lambda hook=hook: sorted(set(ids(hook.events()))) == list(range(1, 31)), 30)
+
+
+# ---- retries and classes ----
+
+def test_e8_retries_back_off_and_honour_retry_after(scene, receivers):
+    table(scene)
+    hook = receivers()
+    engine = scene.engine(conf_of(scene, [http(hook)], error_handling={
+        "backoff": "200ms", "backoff_max": "2s", "max_attempts": 20})).start()
+    hook.answer(3, status=503)
+    hook.answer(1, status=429, headers={"retry-after": "2"})
+    insert(scene, 1, 5)
+    wait_until(lambda: target_of(engine)["retry_in_seconds"] is not None, 10,
+               "the next attempt is shown")
+    assert "503" in target_of(engine)["last_error"]
+    requests = hook.wait_requests(5)
+    times = [request["time"] for request in requests]
+    waits = [after - before for before, after in zip(times, times[1:])]
+    assert 0.1 <= waits[0] <= 0.6 and waits[1] > 0.15 and waits[2] > 0.3, waits
+    assert waits[3] >= 1.9, "Retry-After is honoured"
+    assert len({request["headers"]["webhook-id"] for request in requests}) == 1
+    assert ids(hook.events()) == [1, 2, 3, 4, 5]
+    assert target_of(engine)["retries"] >= 4
+
+
+def test_e9_401_fails_at_once_and_restart_brings_it_back(scene, receivers):
+    table(scene)
+    hook = receivers()
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)])).start()
+    hook.answer(1, status=401)
+    insert(scene, 1, 10)
+    engine.wait_state("all", "ERROR")
+    assert "401" in engine.reason() and len(hook.requests()) == 1
+    insert(scene, 11, 20)
+    scene.caught_up()
+    holds_for(lambda: len(hook.requests()) == 1, 2, "it waits for an operator")
+    assert target_of(engine)["circuit"] == "needs_operator"
+    engine.kill9()
+    engine.launch()
+    engine.wait_state("all", "ERROR")
+    insert(scene, 21, 30)
+    scene.caught_up()
+    assert len(hook.requests()) == 1, "also over a restart of the engine"
+    assert pgfan("restart", "all", "-c", engine.conf_path).returncode == 0
+    engine.wait_state("all", "STREAMING")
+    wait_until(lambda: ids(hook.events()) == list(range(1, 31)), 20)
+
+
+def test_f1_f4_an_isolated_target_keeps_everything_and_comes_back_by_itself(scene, receivers):
+    workload.create(scene.server, scene.database)
+    hook = receivers()
+    conf = conf_of(scene, [file_target(scene), http(hook)], workload.TABLES)
+    engine = scene.engine(conf).start()
+    load = Workload(scene.server, scene.database, seed=61, rate=100)
+    wait_until(lambda: len(hook.events()) > 200, 30)
+    hook.down()
+    engine.wait_state("all", "ERROR")
+    assert '"hook"' in engine.reason()
+    # A restart would mend nothing, so nobody should be told to restart it.
+    assert engine.get("/healthz")[0] == 200 and engine.get("/readyz")[0] == 503
+    count = scene.records().count()
+    scene.wait_records(count + 500)  # the other target streams on
+    at_least = scene.server.current_lsn()
+    wait_until(lambda: scene.server.confirmed(scene.slot) >= at_least, 30, "the slot moves on")
+    assert target_of(engine)["backlog"] > 0
+    engine.kill9()
+    engine.launch()
+    engine.wait_state("all", "ERROR")
+    scene.wait_records(scene.records().count() + 200)
+    hook.up()
+    engine.wait_state("all", "STREAMING", 60)
+    load.stop()
+    scene.caught_up()
+    events = scene.records().all()
+    verify.workload(scene.server, scene.database, events)
+    # The engine was killed once: what it had sent and not noted came again, as an exact copy.
+    got = verify.deduplicated(hook.events(), bound=len(events))
+    assert [event["id"] for event in got] == [event["id"] for event in events]
+    assert engine.pipeline()["status"]["counters"]["dead_lettered"] == 0
+    engine.stop()
+    assert Store(scene.directory / "data").letters() == []
+
+
+def test_f2_stop_source_stops_all_of_it_and_start_goes_on(scene, receivers):
+    table(scene)
+    scene.sql("CREATE TABLE s (id int PRIMARY KEY, v text)")
+    hook = receivers()
+    conf = conf_of(scene, [http(hook)], ["public.t"],
+                   error_handling={"on_persistent_failure": "stop_source"})
+    conf["pipelines"].append({"name": "other", "source": "db", "tables": ["public.s"],
+                              "targets": [file_target(scene)]})
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    hook.down()
+    insert(scene, 11, 20)
+    engine.wait_state("all", "ERROR")
+    engine.wait_state("other", "STOPPED")
+    assert "stop_source" in engine.reason("other")
+    confirmed = scene.server.confirmed(scene.slot)
+    scene.sql("INSERT INTO s VALUES (1, 'x')")
+    holds_for(lambda: scene.server.confirmed(scene.slot) == confirmed, 2, "nothing is confirmed")
+    wait_until(lambda: not scene.server.sql(
+        "postgres", "SELECT active FROM pg_replication_slots WHERE slot_name = %s",
+        scene.slot)[0][0], 10, "the session has ended, the slot is kept")
+    hook.up()
+    for name in ("all", "other"):
+        engine.command(name, "start")
+    engine.wait_state("all", "STREAMING")
+    scene.caught_up()
+    assert sorted(set(ids(hook.events()))) == list(range(1, 21))
+    assert ids(scene.records().all()) == [1]
+
+
+def test_f3_stop_all_ends_with_75_and_loses_nothing(scene, receivers):
+    table(scene)
+    hook = receivers()
+    conf = conf_of(scene, [file_target(scene), http(hook)],
+                   error_handling={"on_persistent_failure": "stop_all"})
+    engine = scene.engine(conf).start()
+    hook.down()
+    insert(scene, 1, 10)
+    wait_until(lambda: not engine.running, 30, "the engine ends")
+    assert engine.child.wait(10) == 75
+    assert "stop_all" in engine.stderr()
+    hook.up()
+    engine.launch()
+    wait_until(lambda: engine.command("all", "start"), 20)
+    scene.caught_up()
+    assert sorted(set(ids(hook.events()))) == list(range(1, 11))
+    assert ids(scene.records().all()) == list(range(1, 11))
+
+
+# ---- poison and dead letters ----
+
+def test_k3_three_poison_rows_of_ten_thousand_take_at_most_90_sends(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    conf = conf_of(scene, [http(hook)], batch={"max_events": 10000, "max_bytes": "64MiB"})
+    engine = scene.engine(conf).start()
+    scene.sql("INSERT INTO t SELECT i, CASE WHEN i IN (17, 5000, 9999) THEN 'needle' ELSE 'hay' END"
+              " FROM generate_series(1, 10000) i")
+    scene.caught_up()
+    assert len(hook.requests()) <= 90
+    assert ids(hook.events()) == [i for i in range(1, 10001) if i not in (17, 5000, 9999)]
+    counters = engine.pipeline()["status"]["counters"]
+    assert counters["delivered"] == 9997 and counters["dead_lettered"] == 3
+    assert engine.state() == "STREAMING"
+
+
+def test_f5_f7_f8_f12_dead_letters_are_shown_and_replayed_in_order(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)])).start()
+    insert(scene, 1, 3)
+    scene.sql("UPDATE t SET v = 'needle' WHERE id = 2")
+    scene.sql("UPDATE t SET v = 'after' WHERE id IN (1, 2)")
+    scene.sql("UPDATE t SET v = 'last' WHERE id = 2")
+    scene.caught_up()
+    letters = json.loads(dlq(engine, "list", "--json"))["dead_letters"]
+    assert [(entry["cause"], entry["key"]) for entry in letters] == [
+        ("poison", '{"id":2}'), ("parked", '{"id":2}'), ("parked", '{"id":2}')], letters
+    assert letters[0]["code"] == "HTTP_400" and letters[0]["attempts"] >= 1
+    assert letters[0]["pipeline"] == "all" and letters[0]["target"] == "hook"
+    assert "HTTP_400" in dlq(engine, "list")
+    shown = dlq(engine, "show", str(letters[0]["number"]))
+    assert "needle" in shown
+    engine.kill9()
+    engine.start()
+    assert json.loads(dlq(engine, "count", "--json"))["count"] == 3
+    # The first fails again, so the others of its key wait.
+    assert "0 succeeded, 3 failed" in dlq(engine, "replay", status=1)
+    scene.sql("UPDATE t SET v = 'more' WHERE id = 2")
+    scene.caught_up()
+    hook.poison.clear()
+    assert "4 succeeded, 0 failed" in dlq(engine, "replay")
+    assert json.loads(dlq(engine, "count", "--json"))["count"] == 0
+    scene.sql("UPDATE t SET v = 'free' WHERE id = 2")
+    scene.caught_up()
+    values = [event["after"]["v"] for event in hook.events() if event["after"]["id"] == 2]
+    assert values == ["x", "needle", "after", "last", "more", "free"]
+    assert "no dead letters" in dlq(engine, "replay").lower()
+
+
+def test_f8_a_replay_to_a_target_that_is_down_stops_and_leaves_everything(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    engine = scene.engine(conf_of(scene, [http(hook)])).start()
+    insert(scene, 1, 5, "needle")
+    scene.caught_up()
+    hook.down()
+    printed = pgfan("dlq", "replay", "-c", engine.conf_path)
+    assert printed.returncode != 0 and "stopped" in (printed.stdout + printed.stderr)
+    assert json.loads(dlq(engine, "count", "--json"))["count"] == 5
+    hook.poison.clear()
+    hook.up()
+    wait_until(lambda: engine.state() == "STREAMING", 20)
+    assert "5 succeeded, 0 failed" in dlq(engine, "replay")
+
+
+def test_too_many_poison_events_convict_the_target(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)],
+                                  error_handling={"poison_max": 5})).start()
+    insert(scene, 1, 100, "needle")
+    engine.wait_state("all", "ERROR")
+    scene.caught_up()
+    assert "at fault" in engine.reason() and len(hook.requests()) < 100
+    hook.poison.clear()
+    assert pgfan("restart", "all", "-c", engine.conf_path).returncode == 0
+    engine.wait_state("all", "STREAMING")
+    poison = json.loads(dlq(engine, "count", "--json"))["count"]
+    assert 5 <= poison <= 7
+    dlq(engine, "replay")
+    assert sorted(set(ids(hook.events()))) == list(range(1, 101))
+
+
+def test_f10_at_cap_block_holds_the_slot(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    conf = conf_of(scene, [http(hook)])
+    conf["dead_letters"] = {"max_entries": 2, "at_cap": "block"}
+    engine = scene.engine(conf).start()
+    scene.sql("INSERT INTO t VALUES (1, 'needle')")
+    scene.sql("INSERT INTO t VALUES (2, 'needle')")
+    scene.caught_up()
+    scene.sql("INSERT INTO t VALUES (3, 'needle')")
+    written = scene.server.current_lsn()
+    holds_for(lambda: scene.server.confirmed(scene.slot) < written, 3, "the slot is held")
+    assert "full" in engine.reason()
+    assert "1" in dlq(engine, "purge", "--key", '{"id":1}', "--confirm", "all")
+    scene.caught_up()
+
+
+def test_e5_targets_resume_from_their_own_places(scene, receivers):
+    """B4's figures: three targets, one behind; a restart gives each what it lacks."""
+    table(scene)
+    hook = receivers()
+    conf = conf_of(scene, [file_target(scene), http(hook), file_target(scene, "other")],
+                   error_handling={"max_attempts": 0})
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    hook.down()
+    insert(scene, 11, 20)
+    scene.wait_records(20)
+    scene.wait_records(20, "other")
+    engine.kill9()
+    hook.up()
+    engine.start()
+    scene.caught_up()
+    for name in ("out", "other"):
+        assert ids(scene.records(name).all()) == list(range(1, 21)), "no repetition in a file"
+    assert sorted(set(ids(hook.events()))) == list(range(1, 21))
+
+
+# ---- spill and the guard of the slot ----
+
+def test_k7_spill_lets_the_slot_go_and_catches_up_in_order(scene, receivers):
+    workload.create(scene.server, scene.database)
+    hook = receivers()
+    conf = conf_of(scene, [http(hook)], workload.TABLES,
+                   buffer={"policy": "spill", "max_events": 200},
+                   error_handling={"max_attempts": 0})
+    conf["pipelines"].append({"name": "sibling", "source": "db", "tables": list(workload.TABLES),
+                              "targets": [file_target(scene)]})
+    engine = scene.engine(conf).start()
+    load = Workload(scene.server, scene.database, seed=77, rate=200)
+    wait_until(lambda: len(hook.events()) > 100, 30)
+    hook.down()
+    count = scene.records().count()
+    scene.wait_records(count + 3000)
+    written = scene.server.current_lsn()
+    wait_until(lambda: scene.server.confirmed(scene.slot) >= written, 30, "the slot moves on")
+    assert target_of(engine)["diverted_to"] == "spill" and target_of(engine)["backlog"] > 1000
+    engine.kill9()
+    engine.launch()
+    scene.wait_records(scene.records().count() + 500)
+    hook.up()
+    load.stop()
+    scene.caught_up()
+    wait_until(lambda: target_of(engine)["diverted_to"] == "none", 60, "it has caught up")
+    events = scene.records().all()
+    verify.workload(scene.server, scene.database, events)
+    got = verify.deduplicated(hook.events(), bound=len(events))
+    assert [event["id"] for event in got] == [event["id"] for event in events]
+
+
+def test_a_spill_beyond_its_quota_costs_an_optional_target_a_gap(scene, receivers):
+    table(scene)
+    hook = receivers()
+    conf = conf_of(scene, [file_target(scene), http(hook, required=False)],
+                   buffer={"spill_max": "64KiB"})
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    hook.down()
+    for start in range(11, 5011, 500):
+        insert(scene, start, start + 499)
+        scene.caught_up()
+    assert ids(scene.records().all()) == list(range(1, 5011))
+    assert target_of(engine)["gap"] > 0
+    hook.up()
+    wait_until(lambda: target_of(engine)["diverted_to"] == "none", 30)
+    insert(scene, 5011, 5020)
+    wait_until(lambda: 5020 in ids(event for event in hook.events() if event["op"] == "c"), 20)
+    events = hook.events()
+    markers = [event for event in events if event["op"] == "g"]
+    got = sorted(set(ids(event for event in events if event["op"] == "c")))
+    lost = sum(marker["count"] for marker in {marker["id"]: marker for marker in markers}.values())
+    assert markers and len(got) + lost == 5020
+    engine.stop()
+    gaps = Store(scene.directory / "data").gaps("hook")
+    assert sum(count for _, _, count in gaps) == lost
+
+
+def held_bytes(scene):
+    return int(scene.server.sql("postgres", """
+        SELECT pg_current_wal_lsn() - restart_lsn FROM pg_replication_slots
+        WHERE slot_name = %s""", scene.slot)[0][0])
+
+
+@pytest.mark.parametrize("step", ["spill", "detach"])
+def test_k6_the_guard_frees_the_slot_from_a_paused_pipeline(own_scene, step, receivers):
+    scene = own_scene()
+    table(scene)
+    hook = receivers()
+    conf = conf_of(scene, [http(hook)])
+    conf["sources"]["db"]["slot_guard"] = {"soft": "4MiB", "hard": "8MiB", "then": ["warn", step]}
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    engine.command("all", "pause")
+    scene.sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(11, 20000) i")
+    scene.server.sql("postgres", "CHECKPOINT")
+    written = scene.server.current_lsn()
+    wait_until(lambda: "soft limit" in engine.stderr() and "hard limit" in engine.stderr(), 60,
+               "both limits are said")
+    wait_until(lambda: scene.server.confirmed(scene.slot) >= written, 60, "the slot moves on")
+    assert engine.state() == "PAUSED" and len(hook.events()) == 10
+    engine.command("all", "resume")
+    insert(scene, 20001, 20010)
+    wait_until(lambda: 20010 in ids(event for event in hook.events() if event["op"] == "c"), 60)
+    wanted = list(range(1, 20011)) if step == "spill" else [*range(1, 11), *range(20001, 20011)]
+    assert ids(event for event in hook.events() if event["op"] == "c") == wanted
+    assert any(event["op"] == "g" for event in hook.events()) == (step == "detach")
+
+
+def test_k6_the_guard_stops_reading_and_says_that_the_wal_grows(own_scene, receivers):
+    scene = own_scene()
+    table(scene)
+    conf = conf_of(scene, [http(receivers())])
+    conf["sources"]["db"]["slot_guard"] = {"hard": "8MiB", "then": ["stop"]}
+    engine = scene.engine(conf).start()
+    engine.command("all", "stop")
+    scene.sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 15000) i")
+    wait_until(lambda: "WAL still grows" in engine.stderr(), 60)
+    wait_until(lambda: not scene.server.sql(
+        "postgres", "SELECT active FROM pg_replication_slots WHERE slot_name = %s",
+        scene.slot)[0][0], 20, "the session has ended, the slot is kept")
+
+
+def test_k6_the_guard_drops_the_slot_as_its_last_step(own_scene, receivers):
+    scene = own_scene()
+    table(scene)
+    conf = conf_of(scene, [http(receivers())])
+    conf["sources"]["db"]["slot_guard"] = {"hard": "8MiB", "then": ["warn", "drop_slot"]}
+    engine = scene.engine(conf).start()
+    engine.command("all", "stop")
+    scene.sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 15000) i")
+    wait_until(lambda: not scene.server.sql(
+        "postgres", "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", scene.slot), 60,
+        "the slot is gone")
+    wait_until(lambda: "slot is dropped" in engine.stderr(), 10)
+    assert engine.source()["state"] != "STREAMING" and "dropped" in engine.source()["reason"]
+    engine.stop()
+    engine.launch()
+    assert engine.wait_exit() == 69, "what is lost is not passed over"
+
+
+def test_old_letters_expire_and_a_full_store_is_said(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    conf = conf_of(scene, [http(hook)])
+    conf["dead_letters"] = {"max_entries": 10, "max_age": "1s", "at_cap": "block"}
+    engine = scene.engine(conf).start()
+    scene.sql("INSERT INTO t SELECT i, 'needle' FROM generate_series(1, 9) i")
+    wait_until(lambda: "come near their cap" in engine.stderr(), 30)
+    wait_until(lambda: "have become gap rows" in engine.stderr(), 30)
+    wait_until(lambda: "no dead letters" in dlq(engine, "list").lower(), 30)
+
+
+def test_k7_a_dead_target_for_a_minute_costs_its_sibling_nothing(scene, receivers):
+    workload.create(scene.server, scene.database)
+    hook = receivers()
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)], workload.TABLES,
+                                  buffer={"policy": "spill", "max_events": 1000})).start()
+    load = Workload(scene.server, scene.database, seed=67, rate=100)
+    wait_until(lambda: len(hook.events()) > 200, 30)
+
+    def reached():
+        return lsn(target_of(engine, "out")["checkpoint_lsn"])
+
+    hook.down()
+    written, had, held = scene.server.current_lsn(), reached(), []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # ten looks a second
+        held.append(scene.server.current_lsn() - scene.server.confirmed(scene.slot))
+        pause(0.1)
+    written, had = scene.server.current_lsn() - written, reached() - had
+    assert target_of(engine)["diverted_to"] == "spill" and target_of(engine)["backlog"] > 0
+    hook.up()
+    wait_until(lambda: target_of(engine)["diverted_to"] == "none", 60, "it has caught up")
+    load.stop()
+    scene.caught_up()
+    assert had >= 0.95 * written, "the sibling went along with the source"
+    assert max(held) < written / 2, "what the slot held never grew to a share of the outage"
+    events = scene.records().all()
+    got = verify.deduplicated(hook.events(), bound=len(events))
+    assert [event["id"] for event in got] == [event["id"] for event in events]
+
+
+def test_e13_checkpoints_are_shown_with_their_age(scene, receivers):
+    table(scene)
+    hook = receivers()
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)])).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    status, answer = engine.get("/pipelines/all/checkpoints")
+    assert status == 200 and answer["pipeline"] == "all"
+    out, far = answer["checkpoints"]
+    assert (out["target"], far["target"]) == ("out", "hook")
+    assert out["checkpoint_lsn"] == far["checkpoint_lsn"] == target_of(engine)["checkpoint_lsn"]
+    assert 0 <= far["age_seconds"] < 60 and far["diverted_to"] == "none"
+    assert engine.get("/pipelines/al/checkpoints")[0] == 404
+
+
+# ---- bad input ----
+
+def test_selectors_that_are_wrong_are_said(scene, receivers):
+    table(scene)
+    engine = scene.engine(conf_of(scene, [http(receivers())])).start()
+    assert "no dead letters" in dlq(engine, "list", "--table", "public.nothing").lower()
+    done = pgfan("dlq", "list", "--pipeline", "al", "-c", engine.conf_path)
+    assert done.returncode == 64 and "all" in done.stderr
+    done = pgfan("dlq", "list", "--target", "hok", "-c", engine.conf_path)
+    assert done.returncode == 64 and "hook" in done.stderr
+    done = pgfan("dlq", "list", "--since", "yesterdayish", "-c", engine.conf_path)
+    assert done.returncode == 64
