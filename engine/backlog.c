@@ -482,6 +482,21 @@ enum fan_status backlog_skip(struct backlog *backlog, struct fan_error *reterr)
     return FAN_OK;
 }
 
+void backlog_pass(struct backlog *backlog, const struct batch_event *last)
+{
+    if (position_compare(last->position, backlog->appended) <= 0) {
+        return;
+    }
+    backlog->appended = last->position;
+    backlog->last_ends_txn = last->txn_end;
+    if (backlog->kind != BACKLOG_SPILL) {
+        backlog->taken = last->position;
+    }
+    if (backlog->kind == BACKLOG_GAP) {
+        backlog->delivered = last->position;
+    }
+}
+
 enum fan_status backlog_rewind(struct backlog *backlog, struct fan_position position,
                                struct fan_error *reterr)
 {

@@ -128,6 +128,8 @@ enum fan_status backlog_next(struct backlog *backlog, int64_t now_us, struct bat
                              struct fan_error *reterr) FAN_MUST_CHECK;
 /* What was just appended is with the target already: it is not given out, unless rewound. */
 enum fan_status backlog_skip(struct backlog *backlog, struct fan_error *reterr) FAN_MUST_CHECK;
+/* What lies between the last event given and this one is settled elsewhere. */
+void backlog_pass(struct backlog *backlog, const struct batch_event *last);
 /* Gives out again everything behind `position`. */
 enum fan_status backlog_rewind(struct backlog *backlog, struct fan_position position,
                                struct fan_error *reterr) FAN_MUST_CHECK;

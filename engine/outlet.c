@@ -990,7 +990,8 @@ static bool divert_courier(struct outlet *outlet, const struct fan_error *why)
             return false;
         }
     }
-    if (given_up) {
+    if (given_up) { /* what the target has already may lie behind that */
+        backlog_pass(&outlet->backlog, &courier->batch->events[courier->batch->events_count - 1]);
         divert_drop(outlet);
     } else {
         outlet->from_backlog = true;

@@ -931,6 +931,15 @@ static void report_isolation(const struct pipeline *pipeline, struct report *rep
     }
 }
 
+static uint64_t outlets_moves(const struct pipeline *pipeline)
+{
+    uint64_t moves = 0;
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        moves += pipeline->outlets[index].moves;
+    }
+    return moves;
+}
+
 static void pipeline_report(struct pipeline *pipeline)
 {
     struct mailbox_target targets[PIPELINE_TARGETS_MAX];
@@ -952,12 +961,15 @@ static void pipeline_report(struct pipeline *pipeline)
     }
     pipeline_show_errors(pipeline);
     mailbox_report(&pipeline->mailbox, &report, targets);
-    /* Progress alone wakes nobody: the reader looks when it next persists. */
+    /* Progress alone wakes nobody, unless a target waits for the store to have it: the reader looks
+     * when it next persists. */
+    uint64_t moves = report.urgent ? outlets_moves(pipeline) : 0;
     const struct report *before = &pipeline->reported;
     bool wake = before->run != report.run || before->wish_serial != report.wish_serial ||
                 before->drained != report.drained || before->urgent != report.urgent ||
-                before->isolated != report.isolated;
+                before->isolated != report.isolated || moves != pipeline->urgent_moves;
     pipeline->reported = report;
+    pipeline->urgent_moves = moves;
     if (wake) {
         pipeline->hooks.wake_reader(pipeline->hooks.context, pipeline);
     }

@@ -84,6 +84,7 @@ struct pipeline {
     struct rng rng;
     uint64_t persisted_moves;
     struct report reported; /* the last one */
+    uint64_t urgent_moves;  /* of all outlets in it, if it was urgent */
     struct fan_error error;
     enum error_policy policy; /* of RUN_FAILED that was not a loss */
     bool lost;

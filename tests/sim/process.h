@@ -82,4 +82,7 @@ bool process_command(struct process *process, size_t index, enum pipeline_verb v
 bool process_has_failed(const struct process *process);
 void process_begin_stop(struct process *process, int64_t patience_us);
 
+/* Writes what it holds in memory to standard output, for people. */
+void process_print(const struct process *process);
+
 #endif

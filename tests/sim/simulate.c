@@ -52,6 +52,9 @@ struct world *sim_world;
 static void report(const struct history *history, const char *fault)
 {
     notes_print(&history->world.notes);
+    if (history->world.process != NULL) {
+        process_print(history->world.process);
+    }
     (void)printf("FAILED seed %" PRIu64 " at %.6f s, step %" PRIu64 ": %s\n", history->world.seed,
                  (double)history->world.now_us / 1e6, history->world.steps, fault);
     (void)printf("replay: scripts/simulate --first-seed %" PRIu64 " --seeds 1 --trace\n",
@@ -146,6 +149,7 @@ static void watch_stop(struct history *history)
         sometimes(SOMETIMES_STOP_CUT_SHORT);
         if (!world->flaky) {
             world_fail(world, "I24: a graceful stop without any fault does not end");
+            return;
         }
         engine_end(history, true);
     }
