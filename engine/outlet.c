@@ -1053,11 +1053,14 @@ void outlet_divert(struct outlet *outlet, enum backlog_kind kind, const struct f
     struct backlog *backlog = &outlet->backlog;
     bool unasked = kind == BACKLOG_SPILL && backlog->setup.spill_max == 0 && !outlet->counts;
     kind = unasked ? BACKLOG_GAP : kind;
-    if (outlet->replay != NULL || (backlog->kind != BACKLOG_NONE && backlog->kind != kind)) {
-        return; /* what is left of another one has to go first; the pipeline asks again */
-    }
-    if (divert_would_leave_hole(outlet, kind)) {
+    if (outlet->replay != NULL || divert_would_leave_hole(outlet, kind)) {
         return;
+    }
+    if (backlog->kind != BACKLOG_NONE && backlog->kind != kind) {
+        if (!backlog_over(backlog)) {
+            return; /* what is left of it has to go first; the pipeline asks again */
+        }
+        backlog_close(backlog); /* a marker that nobody has yet goes into the next one */
     }
     bool opens = backlog->kind == BACKLOG_NONE;
     if (opens && backlog_open(backlog, kind, outlet->settled, &error) != FAN_OK) {
