@@ -132,15 +132,6 @@ void backlog_close(struct backlog *backlog)
 
 /* ---- gaps ---- */
 
-static uint64_t count_rows(const struct batch *batch, size_t first)
-{
-    uint64_t rows = 0;
-    for (size_t index = first; index < batch->events_count; index++) {
-        rows += batch->events[index].op != CHANGE_GAP;
-    }
-    return rows;
-}
-
 static void gap_join(struct change_gap *gap, const struct change_gap *more)
 {
     struct change_gap both = *gap;
@@ -361,7 +352,7 @@ enum fan_status backlog_append(struct backlog *backlog, struct batch *batch, siz
         backlog->taken = last->position;
         backlog->delivered = last->position;
     } else if (backlog->unmarked.count == 0) {
-        backlog->events += count_rows(batch, first);
+        backlog->events += batch_rows(batch, first, batch->events_count);
     }
     return FAN_OK;
 }
@@ -464,7 +455,7 @@ enum fan_status backlog_next(struct backlog *backlog, int64_t now_us, struct bat
     }
     const struct batch *batch = *ret_batch;
     backlog->taken = batch->events[batch->events_count - 1].position;
-    uint64_t rows = count_rows(batch, 0);
+    uint64_t rows = batch_rows(batch, 0, batch->events_count);
     backlog->events -= rows < backlog->events ? rows : backlog->events;
     return FAN_OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "model/change.h"
 
 enum { BATCH_EVENTS_FIRST = 64 };
 
@@ -215,6 +216,30 @@ enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret
     ret_rest->events_count = count - first;
     batch->events_count = first;
     return FAN_OK;
+}
+
+size_t batch_first_beyond(const struct batch *batch, struct fan_position position)
+{
+    size_t low = 0;
+    size_t high = batch->events_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (position_compare(batch->events[middle].position, position) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+uint64_t batch_rows(const struct batch *batch, size_t first, size_t end)
+{
+    uint64_t rows = 0;
+    for (size_t index = first; index < end; index++) {
+        rows += batch->events[index].op != CHANGE_GAP;
+    }
+    return rows;
 }
 
 const uint8_t *batch_label_bytes(const struct batch *batch, size_t index, size_t *ret_size)

@@ -107,6 +107,11 @@ static inline const uint8_t *batch_event_bytes(const struct batch *batch, size_t
     return encoded->bytes.data + start;
 }
 
+/* The first event that is beyond `position`; events_count when none is. */
+size_t batch_first_beyond(const struct batch *batch, struct fan_position position);
+/* How many of events [first, end) stand for a change; a gap's marker does not. */
+uint64_t batch_rows(const struct batch *batch, size_t first, size_t end);
+
 /* The label of one event as it is kept: schema, table, key, old key, each but the last with a NUL
  * behind it. Size 0 when the batch is not labelled. */
 const uint8_t *batch_label_bytes(const struct batch *batch, size_t index, size_t *ret_size);

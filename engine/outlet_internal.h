@@ -1,0 +1,89 @@
+/*
+ * outlet_internal.h - what the files of the outlet share; outlet.h has the picture.
+ *
+ *     outlet.c            life, failures, offers and steps
+ *     outlet_memory.c     what the store has of it when it begins
+ *     outlet_window.c     the positional way to the target
+ *     outlet_courier.c    the answering way to the target
+ *     outlet_diversion.c  into the backlog, and back
+ *     outlet_replay.c     letters that go out once more
+ */
+#ifndef ENGINE_OUTLET_INTERNAL_H
+#define ENGINE_OUTLET_INTERNAL_H
+
+#include "engine/outlet.h"
+
+/* ---- outlet.c ---- */
+
+/* Something has changed that the reader has to see, and the store to keep. */
+void outlet_move(struct outlet *outlet);
+/* The first trouble is the one to act on; a loss is worse than what led to it. */
+void outlet_trouble(struct outlet *outlet, enum trouble trouble, const struct fan_error *error);
+/* A call failed and comes again after `wait_us`; `what` is the line in the log. */
+void outlet_note_failure(struct outlet *outlet, const char *what, const struct fan_error *error,
+                         int64_t wait_us);
+void outlet_note_success(struct outlet *outlet);
+/* Whether the failures in a row are as many as the conf allows; told once. */
+void outlet_count_attempts(struct outlet *outlet, uint32_t failures, const struct fan_error *error);
+/* What is under way, for people. */
+void outlet_show_window(struct outlet *outlet, uint64_t batches, uint64_t bytes);
+/* The checkpoint has moved: once the marker of a gap is durable, it need not be shown again. */
+void outlet_marked(struct outlet *outlet);
+/* Looks up to where everything is in one of the places of invariant (2). */
+void outlet_settle(struct outlet *outlet);
+/* What the target still posted before it stopped counts. */
+void outlet_stop_target(struct outlet *outlet, int64_t wall_us);
+/* The target has been stopped: what it had is no longer under way. */
+void outlet_forget_sent(struct outlet *outlet);
+/* Gives out again, from the backlog, what the target does not have for sure. */
+void outlet_rewind(struct outlet *outlet);
+
+/* ---- outlet_window.c ---- */
+
+/* Whether the target has taken events [first, ...) of the batch. */
+bool window_deliver(struct outlet *outlet, struct batch *batch, size_t first,
+                    const struct outlet_moment *moment);
+/* The target says that everything up to the checkpoint is durable. */
+void window_settle(struct outlet *outlet, const struct target_checkpoint *checkpoint,
+                   int64_t wall_us);
+void window_feed(struct outlet *outlet, const struct outlet_moment *moment);
+
+/* ---- outlet_courier.c ---- */
+
+enum fan_status outlet_courier_init(struct outlet *outlet, const struct outlet_setup *setup,
+                                    struct backoff backoff,
+                                    struct fan_error *reterr) FAN_MUST_CHECK;
+/* Whether the courier has taken events [first, ...) of the batch. */
+bool outlet_courier_take(struct outlet *outlet, struct batch *batch, size_t first);
+/* Counts the rows of the courier's batch whose fate is known, each once. */
+void outlet_courier_count(struct outlet *outlet);
+/* Takes note of what the courier went through. */
+void outlet_courier_look(struct outlet *outlet, const struct outlet_moment *moment);
+/* Sends, ends and begins what can be now. */
+void outlet_courier_step(struct outlet *outlet, bool may_deliver,
+                         const struct outlet_moment *moment);
+
+/* ---- outlet_diversion.c ---- */
+
+/* Whether nothing in the batch stands for drops that a crash would make unknown. */
+bool outlet_may_keep(struct outlet *outlet, const struct batch *batch, size_t first);
+/* Appends to the backlog, and counts. */
+enum fan_status outlet_keep(struct outlet *outlet, struct batch *batch, size_t first,
+                            const struct fan_error *why, struct fan_error *reterr) FAN_MUST_CHECK;
+/* Live again, if the target has everything of the backlog. */
+void outlet_return(struct outlet *outlet);
+/* Live again without a backlog, if what comes next may be the probe. */
+void outlet_probe_gap(struct outlet *outlet, const struct outlet_moment *moment);
+
+/* ---- outlet_replay.c ---- */
+
+/* Whether the letter has to wait because an older one of its key stays a letter. */
+bool outlet_replay_waits(const struct outlet *outlet, const struct batch *batch, size_t event);
+/* The letter stays, and holds later ones of its key. */
+void outlet_replay_hold(struct outlet *outlet, const struct batch *batch, size_t event);
+void outlet_replay_begin(struct outlet *outlet);
+void outlet_replay_step(struct outlet *outlet);
+/* Tells the asker. `stopped`: the target is down. */
+void outlet_replay_finish(struct outlet *outlet, bool stopped);
+
+#endif
