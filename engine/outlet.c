@@ -15,11 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "engine/outlet_internal.h"
-#include "model/change.h"
 
 enum {
     CIRCUIT_FAILURES = 30,
