@@ -24,29 +24,35 @@ enum fan_status assembler_init(struct assembler *assembler, struct assembler_lim
     return FAN_OK;
 }
 
+static enum fan_status encoder_create(const struct assembler *assembler, size_t format,
+                                      enum special_values special_values,
+                                      struct encoder **ret_encoder, struct fan_error *reterr)
+{
+    struct encode_settings settings = assembler->formats[format];
+    if (*ret_encoder != NULL) {
+        return FAN_OK;
+    }
+    settings.special_values = special_values;
+    return settings.type->create(&settings, assembler->context, ret_encoder, reterr);
+}
+
 static enum fan_status encoders_create(struct assembler *assembler, struct fan_error *reterr)
 {
-    for (size_t format = 0; format < assembler->formats_count; format++) {
-        const struct encode_settings *settings = &assembler->formats[format];
-        enum fan_status status = FAN_OK;
-        if (assembler->encoders[format] == NULL) {
-            status = settings->type->create(settings, assembler->context,
-                                            &assembler->encoders[format], reterr);
-        }
-        if (status != FAN_OK) {
-            return status;
-        }
+    enum fan_status status = FAN_OK;
+    for (size_t format = 0; format < assembler->formats_count && status == FAN_OK; format++) {
+        status = encoder_create(assembler, format, assembler->formats[format].special_values,
+                                &assembler->encoders[format], reterr);
     }
-    return FAN_OK;
+    return status;
 }
 
 void assembler_release(struct assembler *assembler)
 {
     assembler_reset(assembler);
     for (size_t format = 0; format < assembler->formats_count; format++) {
-        if (assembler->encoders[format] != NULL) {
-            assembler->encoders[format]->type->destroy(assembler->encoders[format]);
-        }
+        const struct encoder_type *type = assembler->formats[format].type;
+        type->destroy(assembler->encoders[format]);
+        type->destroy(assembler->substitutes[format]);
     }
     label_writer_release(&assembler->labels);
     batch_pool_destroy(assembler->pool);
@@ -71,6 +77,23 @@ static size_t batch_largest(const struct batch *batch)
     return largest;
 }
 
+/* Writes the event that its format has refused, in words that it does not have for itself. */
+static enum fan_status encode_substitute(struct assembler *assembler, struct batch *batch,
+                                         size_t format, const struct change *change,
+                                         const struct fan_error *refusal, struct fan_error *reterr)
+{
+    enum fan_status status =
+        encoder_create(assembler, format, SPECIAL_STRING, &assembler->substitutes[format], reterr);
+    if (status == FAN_OK) {
+        struct encoder *encoder = assembler->substitutes[format];
+        status = encoder->type->encode(encoder, change, &batch->encoded[format].bytes, reterr);
+    }
+    if (status == FAN_OK && !batch_refuse(batch, batch->events_count, format, refusal)) {
+        status = fan_fail(reterr, FAN_RETRY, "could not encode an event: out of memory");
+    }
+    return status;
+}
+
 /* Writes one format of the event, or its label. */
 static enum fan_status encode_one(struct assembler *assembler, struct batch *batch, size_t format,
                                   const struct change *change, struct fan_error *reterr)
@@ -79,7 +102,13 @@ static enum fan_status encode_one(struct assembler *assembler, struct batch *bat
     enum fan_status status = FAN_OK;
     if (format < assembler->formats_count) {
         struct encoder *encoder = assembler->encoders[format];
-        status = encoder->type->encode(encoder, change, &encoded->bytes, reterr);
+        struct fan_error error;
+        status = encoder->type->encode(encoder, change, &encoded->bytes, &error);
+        if (status == FAN_POISON) {
+            status = encode_substitute(assembler, batch, format, change, &error, reterr);
+        } else if (status != FAN_OK && reterr != NULL) {
+            *reterr = error;
+        }
     } else if (!label_write(&assembler->labels, change, &encoded->bytes)) {
         status = fan_fail(reterr, FAN_RETRY, "could not label an event: out of memory");
     }
@@ -106,6 +135,7 @@ static enum fan_status encode_all(struct assembler *assembler, struct batch *bat
                 size_t start = index == 0 ? 0 : (size_t)batch->encoded[undo].ends[index - 1] + 1;
                 bytes_truncate(&batch->encoded[undo].bytes, start);
             }
+            batch_refusals_cut(batch, index);
             return status;
         }
     }

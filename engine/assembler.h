@@ -40,7 +40,8 @@ struct assembler {
     /* Made at the first change: only then the source's system identifier is known for sure. */
     struct encoder *encoders[BATCH_FORMATS_MAX]; /* owned */
     struct encode_settings formats[BATCH_FORMATS_MAX];
-    const struct encode_context *context; /* borrowed */
+    struct encoder *substitutes[BATCH_FORMATS_MAX]; /* owned; NULL until an event is refused */
+    const struct encode_context *context;           /* borrowed */
     size_t formats_count;
     struct label_writer labels;
     struct batch_pool *pool; /* owned; labelled or not */
@@ -61,8 +62,10 @@ enum fan_status assembler_init(struct assembler *assembler, struct assembler_lim
 void assembler_release(struct assembler *assembler);
 
 /*
- * Encodes the change and lets it go. FAN_POISON: it cannot be encoded; FAN_RETRY: out of memory.
- * The change then still belongs to the caller and the batch is as before.
+ * Encodes the change and lets it go. A format that refuses it (special_values: fail) gets it with
+ * special values as strings, and the batch notes the refusal. FAN_POISON: it cannot be encoded at
+ * all; FAN_RETRY: out of memory. The change then still belongs to the caller and the batch is as
+ * before.
  */
 enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,
                               struct fan_error *reterr) FAN_MUST_CHECK;

@@ -59,6 +59,7 @@ static void positions_set(struct backlog *backlog, struct fan_position taken,
     backlog->delivered = taken;
     backlog->appended = appended;
     backlog->settled = appended;
+    backlog->lettered = appended;
     backlog->last_ends_txn = true;
 }
 
@@ -77,6 +78,7 @@ enum fan_status backlog_open(struct backlog *backlog, enum backlog_kind kind,
     backlog->events = 0;
     backlog->full_bytes = UINT64_MAX;
     positions_set(backlog, position, position);
+    backlog->lettered = POSITION_NONE;
     return FAN_OK;
 }
 
@@ -295,6 +297,7 @@ static void letters_add(struct backlog *backlog, struct batch *batch, size_t fir
                                     LETTER_ISOLATED, 0, why),
         .position = batch->events[batch->events_count - 1].position,
     };
+    backlog->lettered = batch->events[batch->events_count - 1].position;
 }
 
 static enum fan_status append_letters(struct backlog *backlog, struct batch *batch, size_t first,
@@ -318,6 +321,19 @@ static enum fan_status append_letters(struct backlog *backlog, struct batch *bat
     }
     letters_add(backlog, batch, first, why);
     return FAN_OK;
+}
+
+void backlog_pass(struct backlog *backlog, const struct batch_event *last)
+{
+    if (position_compare(last->position, backlog->appended) <= 0) {
+        return;
+    }
+    backlog->appended = last->position;
+    backlog->last_ends_txn = last->txn_end;
+    if (backlog->kind == BACKLOG_GAP) {
+        backlog->taken = last->position;
+        backlog->delivered = last->position;
+    }
 }
 
 enum fan_status backlog_append(struct backlog *backlog, struct batch *batch, size_t first,
@@ -345,16 +361,23 @@ enum fan_status backlog_append(struct backlog *backlog, struct batch *batch, siz
     if (status != FAN_OK) {
         return status;
     }
-    const struct batch_event *last = &batch->events[batch->events_count - 1];
-    backlog->appended = last->position;
-    backlog->last_ends_txn = last->txn_end;
-    if (backlog->kind == BACKLOG_GAP) {
-        backlog->taken = last->position;
-        backlog->delivered = last->position;
-    } else if (backlog->unmarked.count == 0) {
+    backlog_pass(backlog, &batch->events[batch->events_count - 1]);
+    if (backlog->kind != BACKLOG_GAP && backlog->unmarked.count == 0) {
         backlog->events += batch_rows(batch, first, batch->events_count);
     }
     return FAN_OK;
+}
+
+enum fan_status backlog_give_up(struct backlog *backlog, const struct batch *batch,
+                                const char *cause, struct fan_error *reterr)
+{
+    reterr->text[0] = '\0'; /* FAN_AGAIN need not say why */
+    enum fan_status status =
+        may_gap(backlog, batch, 0) ? gap_extend(backlog, batch, 0, cause, reterr) : FAN_AGAIN;
+    if (status == FAN_OK) {
+        backlog_pass(backlog, &batch->events[batch->events_count - 1]);
+    }
+    return status;
 }
 
 struct fan_position backlog_settled(struct backlog *backlog)
@@ -381,6 +404,7 @@ struct fan_position backlog_settled(struct backlog *backlog)
         memmove(backlog->marks, backlog->marks + passed,
                 (backlog->marks_count - passed) * sizeof(*backlog->marks));
         backlog->marks_count -= passed;
+        settled = backlog->marks_count == 0 ? backlog->appended : settled;
         break;
     }
     }
@@ -473,21 +497,6 @@ enum fan_status backlog_skip(struct backlog *backlog, struct fan_error *reterr)
     return FAN_OK;
 }
 
-void backlog_pass(struct backlog *backlog, const struct batch_event *last)
-{
-    if (position_compare(last->position, backlog->appended) <= 0) {
-        return;
-    }
-    backlog->appended = last->position;
-    backlog->last_ends_txn = last->txn_end;
-    if (backlog->kind != BACKLOG_SPILL) {
-        backlog->taken = last->position;
-    }
-    if (backlog->kind == BACKLOG_GAP) {
-        backlog->delivered = last->position;
-    }
-}
-
 enum fan_status backlog_rewind(struct backlog *backlog, struct fan_position position,
                                struct fan_error *reterr)
 {
@@ -523,7 +532,7 @@ bool backlog_drained(const struct backlog *backlog)
     case BACKLOG_SPILL:
         return spill_drained(backlog->spill);
     case BACKLOG_LETTERS:
-        return position_compare(backlog->taken, backlog->appended) >= 0;
+        return position_compare(backlog->taken, backlog->lettered) >= 0;
     case BACKLOG_GAP:
     case BACKLOG_NONE:
         break;
@@ -539,7 +548,7 @@ bool backlog_over(const struct backlog *backlog)
     if (backlog->kind == BACKLOG_LETTERS) {
         return backlog->marks_count == 0 && !backlog->removing && !backlog->fetching &&
                position_compare(backlog->removal.position, backlog->delivered) >= 0 &&
-               position_compare(backlog->delivered, backlog->taken) >= 0;
+               position_compare(backlog->delivered, backlog->lettered) >= 0;
     }
     /* What follows the last record in a gap is never delivered. */
     return backlog->kind != BACKLOG_SPILL ||

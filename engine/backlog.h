@@ -75,8 +75,9 @@ struct backlog {
     struct fan_position taken;     /* the last event that next() gave out, or that is in a gap */
     struct fan_position delivered; /* as told */
     struct fan_position settled;
-    uint64_t events;    /* appended and not given out, about; for people */
-    bool last_ends_txn; /* the last event given ends its transaction */
+    struct fan_position lettered; /* the last event that is, or was, an isolated letter */
+    uint64_t events;              /* appended and not given out, about; for people */
+    bool last_ends_txn;           /* the last event given ends its transaction */
 
     struct spill *spill;  /* owned; NULL: not open */
     uint64_t full_bytes;  /* its size when it had no room; UINT64_MAX: it had */
@@ -122,6 +123,10 @@ void backlog_close(struct backlog *backlog);
 enum fan_status backlog_append(struct backlog *backlog, struct batch *batch, size_t first,
                                const struct fan_error *why,
                                struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* The events of the batch become a gap, whatever room there is. FAN_AGAIN: they may not, or not now. */
+enum fan_status backlog_give_up(struct backlog *backlog, const struct batch *batch,
+                                const char *cause, struct fan_error *reterr) FAN_MUST_CHECK;
 
 /* The next events for the target, behind those given out before. FAN_AGAIN: none now. */
 enum fan_status backlog_next(struct backlog *backlog, int64_t now_us, struct batch **ret_batch,

@@ -109,6 +109,8 @@ enum fan_status outlet_init(struct outlet *outlet, const struct outlet_setup *se
         .sent = POSITION_NONE,
         .persisted = POSITION_NONE,
         .kept_until = POSITION_NONE,
+        .passed = POSITION_NONE,
+        .refused_until = POSITION_NONE,
         .backoff = backoff_of(settings),
         .start_backoff = backoff_of(settings),
     };
@@ -228,6 +230,8 @@ void outlet_stop(struct outlet *outlet, int64_t wall_us)
         position_compare(outlet->backlog.appended, outlet->given) > 0) {
         outlet->given = outlet->backlog.appended;
     }
+    outlet->refused_until = POSITION_NONE;
+    outlet->apart = NULL;
     outlet->start_at_us = 0;
     outlet->failures = 0;
     outlet->trouble = TROUBLE_NONE;
@@ -442,39 +446,77 @@ static bool diverted_offer(struct outlet *outlet, struct batch *batch, size_t fi
     return false;
 }
 
+/* Whether the outlet has taken events [first, ...) of the batch. */
+static bool outlet_give(struct outlet *outlet, struct batch *batch, size_t first,
+                        const struct outlet_moment *moment)
+{
+    if (outlet->divert != BACKLOG_NONE) {
+        return diverted_offer(outlet, batch, first, moment);
+    }
+    if (!moment->may_deliver || !outlet->started || outlet->trouble != TROUBLE_NONE ||
+        outlet->fatal || outlet->no_more_us != 0) {
+        return false;
+    }
+    if (outlet->gap_to_mark.count == 0 || outlet->gap_taken) {
+        return live_offer(outlet, batch, first, moment);
+    }
+    struct batch *marked = with_marker(outlet, batch, first);
+    outlet->gap_taken = true;
+    bool taken = marked != NULL && live_offer(outlet, marked, 0, moment);
+    outlet->gap_taken = taken;
+    batch_unref(marked);
+    return taken;
+}
+
+/* The same for a batch of which some events are refused: run by run, for as long as it goes. */
+static bool outlet_give_apart(struct outlet *outlet, struct batch *batch, size_t first,
+                              const struct outlet_moment *moment)
+{
+    bool taken = true;
+    while (taken && first < batch->events_count) {
+        bool refused;
+        size_t end = outlet_refusal_run(outlet, batch, first, &refused);
+        if (refused && outlet->divert != BACKLOG_GAP) {
+            taken = outlet_refusal_take(outlet, batch, first, end, moment);
+        } else {
+            struct batch *run = batch_slice(batch, outlet->format, first, end);
+            taken = run != NULL && outlet_give(outlet, run, 0, moment);
+            batch_unref(run);
+        }
+        if (taken) {
+            outlet->given = batch->events[end - 1].position;
+            first = end;
+        }
+    }
+    return taken;
+}
+
 enum offer outlet_offer(struct outlet *outlet, struct batch *batch,
                         const struct outlet_moment *moment)
 {
     size_t first = batch_first_beyond(batch, outlet->given);
+    uint64_t already = outlet->apart == batch ? 0 : batch_rows(batch, 0, first);
     outlet->now_us = moment->now_us;
     if (outlet->trouble == TROUBLE_LOST) {
         return OFFER_WAIT; /* what comes before the batch is to be read again */
     }
-    if (first == batch->events_count) {
-        count_add(&outlet->counters.already, batch_rows(batch, 0, first));
-        return OFFER_ACCEPTED;
-    }
-    outlet_probe_gap(outlet, moment);
-    bool taken = false;
-    if (outlet->divert != BACKLOG_NONE) {
-        taken = diverted_offer(outlet, batch, first, moment);
-    } else if (moment->may_deliver && outlet->started && outlet->trouble == TROUBLE_NONE &&
-               !outlet->fatal && outlet->no_more_us == 0) {
-        if (outlet->gap_to_mark.count > 0 && !outlet->gap_taken) {
-            struct batch *marked = with_marker(outlet, batch, first);
-            outlet->gap_taken = true;
-            taken = marked != NULL && live_offer(outlet, marked, 0, moment);
-            outlet->gap_taken = taken;
-            batch_unref(marked);
-        } else {
-            taken = live_offer(outlet, batch, first, moment);
+    bool taken = first == batch->events_count;
+    if (!taken) {
+        outlet_probe_gap(outlet, moment);
+        struct fan_position before = outlet->given;
+        taken = batch->refusals_count == 0 ? outlet_give(outlet, batch, first, moment)
+                                           : outlet_give_apart(outlet, batch, first, moment);
+        if (!taken && position_compare(before, outlet->given) == 0) {
+            return OFFER_WAIT;
         }
     }
+    count_add(&outlet->counters.already, already);
+    outlet->apart = taken ? NULL : batch;
     if (!taken) {
         return OFFER_WAIT;
     }
-    count_add(&outlet->counters.already, batch_rows(batch, 0, first));
-    outlet->given = batch->events[batch->events_count - 1].position;
+    struct fan_position last = batch->events[batch->events_count - 1].position;
+    outlet->given = position_compare(last, outlet->given) > 0 ? last : outlet->given;
     return OFFER_ACCEPTED;
 }
 
@@ -529,6 +571,7 @@ void outlet_persisted(struct outlet *outlet, const struct target_checkpoint *che
 static struct fan_position outlet_now_settled(struct outlet *outlet)
 {
     struct fan_position settled = outlet->checkpoint.position;
+    settled = position_compare(outlet->passed, settled) > 0 ? outlet->passed : settled;
     if (outlet->backlog.kind != BACKLOG_NONE) {
         struct fan_position kept = backlog_settled(&outlet->backlog);
         settled = position_compare(kept, settled) > 0 ? kept : settled;

@@ -148,12 +148,15 @@ struct outlet {
     struct target_checkpoint checkpoint;
     struct fan_position settled;
     struct fan_position given;
-    struct fan_position sent;       /* the last event that a positional target has accepted */
-    struct fan_position persisted;  /* the checkpoint that the store has */
-    struct fan_position kept_until; /* where the last backlog or gap ended */
-    int64_t gap_watch_us;           /* when a gap that is not in the store is shown again */
-    struct fan_position given_up;   /* the last event that it will never get, in any run */
-    uint64_t moves;                 /* of checkpoint, settled, divert and fatal */
+    struct fan_position sent;          /* the last event that a positional target has accepted */
+    struct fan_position persisted;     /* the checkpoint that the store has */
+    struct fan_position kept_until;    /* where the last backlog or gap ended */
+    int64_t gap_watch_us;              /* when a gap that is not in the store is shown again */
+    struct fan_position passed;        /* events up to it are settled that the target never gets */
+    struct fan_position refused_until; /* refused events up to it are letters, or on their way */
+    const struct batch *apart;         /* is taken apart at the moment; to be compared only */
+    struct fan_position given_up;      /* the last event that it will never get, in any run */
+    uint64_t moves;                    /* of checkpoint, settled, divert and fatal */
     struct fan_lsn live_hold; /* hold LSN of the oldest event with the courier, of a live batch */
     int64_t live_commit_us;
 

@@ -26,7 +26,7 @@ static bool hook_is_parked(void *context, const struct batch *batch, size_t even
     return parked_has(&outlet->parked, label, size, batch->events[event].position);
 }
 
-static void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event)
+void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event)
 {
     if (!outlet->settings->error_handling.park_keys) {
         return;
@@ -53,8 +53,7 @@ static void outlet_bury(struct outlet *outlet, const struct batch *batch, size_t
         letter_writer_add(&outlet->letters, held, event, event + 1, cause, attempts, error);
 }
 
-/* More convictions within a minute than the conf allows mean that the target is at fault. */
-static void count_poison(struct outlet *outlet)
+void outlet_count_poison(struct outlet *outlet)
 {
     uint64_t max = (uint64_t)outlet->settings->error_handling.poison_max;
     max = max == 0 || max >= POISON_TIMES_MAX ? POISON_TIMES_MAX - 1 : max;
@@ -93,7 +92,7 @@ static bool hook_convict(void *context, const struct batch *batch, size_t event,
               LOG_NUMBER("seq", batch->events[event].position.seq));
     outlet_bury(outlet, batch, event, LETTER_POISON, attempts, error);
     outlet_park(outlet, batch, event);
-    count_poison(outlet);
+    outlet_count_poison(outlet);
     return true;
 }
 

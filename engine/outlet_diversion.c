@@ -27,18 +27,34 @@ bool outlet_may_keep(struct outlet *outlet, const struct batch *batch, size_t fi
     return true;
 }
 
-/* Appends to the backlog, and counts. */
+/* Counts what the backlog has just taken of events [first, ...). */
+static void count_kept(struct outlet *outlet, const struct batch *batch, size_t first,
+                       uint64_t gap_before)
+{
+    uint64_t rows = batch_rows(batch, first, batch->events_count);
+    count_add(&outlet->counters.kept, rows - (outlet->backlog.gap_events - gap_before));
+    if (outlet->backlog.gap_events > gap_before) {
+        outlet->given_up = outlet->backlog.gap.range.last;
+    }
+}
+
 enum fan_status outlet_keep(struct outlet *outlet, struct batch *batch, size_t first,
                             const struct fan_error *why, struct fan_error *reterr)
 {
     uint64_t gap_before = outlet->backlog.gap_events;
     enum fan_status status = backlog_append(&outlet->backlog, batch, first, why, reterr);
     if (status == FAN_OK) {
-        uint64_t rows = batch_rows(batch, first, batch->events_count);
-        count_add(&outlet->counters.kept, rows - (outlet->backlog.gap_events - gap_before));
-        if (outlet->backlog.gap_events > gap_before) {
-            outlet->given_up = outlet->backlog.gap.range.last;
-        }
+        count_kept(outlet, batch, first, gap_before);
+    }
+    return status;
+}
+
+enum fan_status outlet_give_up(struct outlet *outlet, struct batch *batch, struct fan_error *reterr)
+{
+    uint64_t gap_before = outlet->backlog.gap_events;
+    enum fan_status status = backlog_give_up(&outlet->backlog, batch, "encoder refused", reterr);
+    if (status == FAN_OK) {
+        count_kept(outlet, batch, 0, gap_before);
     }
     return status;
 }

@@ -6,6 +6,7 @@
  *     outlet_window.c     the positional way to the target
  *     outlet_courier.c    the answering way to the target
  *     outlet_diversion.c  into the backlog, and back
+ *     outlet_refusal.c    events that the encoder has refused
  *     outlet_replay.c     letters that go out once more
  */
 #ifndef ENGINE_OUTLET_INTERNAL_H
@@ -63,6 +64,20 @@ void outlet_courier_look(struct outlet *outlet, const struct outlet_moment *mome
 void outlet_courier_step(struct outlet *outlet, bool may_deliver,
                          const struct outlet_moment *moment);
 
+/* Later events of the key become letters, too, if the conf says so. */
+void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event);
+/* More convictions within a minute than the conf allows mean that the target is at fault. */
+void outlet_count_poison(struct outlet *outlet);
+
+/* ---- outlet_refusal.c ---- */
+
+/* Where the run of events that begins at `first` ends: all of them are refused, or none. */
+size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
+                          bool *ret_refused);
+/* Whether events [first, end), which are refused, are settled. */
+bool outlet_refusal_take(struct outlet *outlet, struct batch *batch, size_t first, size_t end,
+                         const struct outlet_moment *moment);
+
 /* ---- outlet_diversion.c ---- */
 
 /* Whether nothing in the batch stands for drops that a crash would make unknown. */
@@ -70,6 +85,9 @@ bool outlet_may_keep(struct outlet *outlet, const struct batch *batch, size_t fi
 /* Appends to the backlog, and counts. */
 enum fan_status outlet_keep(struct outlet *outlet, struct batch *batch, size_t first,
                             const struct fan_error *why, struct fan_error *reterr) FAN_MUST_CHECK;
+/* The events of the batch become a gap of this target, which is diverted. */
+enum fan_status outlet_give_up(struct outlet *outlet, struct batch *batch,
+                               struct fan_error *reterr) FAN_MUST_CHECK;
 /* Live again, if the target has everything of the backlog. */
 void outlet_return(struct outlet *outlet);
 /* Live again without a backlog, if what comes next may be the probe. */

@@ -27,6 +27,7 @@ static void batch_free(struct batch *batch)
         free(batch->encoded[i].ends);
     }
     free(batch->events);
+    free(batch->refusals);
     free(batch);
 }
 
@@ -118,6 +119,10 @@ static void batch_reset(struct batch *batch, size_t spare_bytes_max)
         batch->events = NULL;
         batch->events_capacity = 0;
     }
+    free(batch->refusals); /* rare: not worth keeping */
+    batch->refusals = NULL;
+    batch->refusals_count = 0;
+    batch->refusals_capacity = 0;
     batch->events_count = 0;
     batch->sequence = 0;
     batch->part = TXN_WHOLE;
@@ -179,6 +184,40 @@ bool batch_reserve_event(struct batch *batch)
                                                          : batch->events_capacity * 2);
 }
 
+bool batch_refuse(struct batch *batch, size_t event, size_t format, const struct fan_error *error)
+{
+    if (batch->refusals_count == batch->refusals_capacity) {
+        size_t capacity = batch->refusals_capacity == 0 ? 4 : 2 * batch->refusals_capacity;
+        struct batch_refusal *refusals = realloc(batch->refusals, capacity * sizeof(*refusals));
+        if (refusals == NULL) {
+            return false;
+        }
+        batch->refusals = refusals;
+        batch->refusals_capacity = capacity;
+    }
+    batch->refusals[batch->refusals_count++] = (struct batch_refusal){
+        .event = (uint32_t)event, .format = (uint32_t)format, .error = *error};
+    return true;
+}
+
+void batch_refusals_cut(struct batch *batch, size_t first)
+{
+    while (batch->refusals_count > 0 && batch->refusals[batch->refusals_count - 1].event >= first) {
+        batch->refusals_count--;
+    }
+}
+
+const struct batch_refusal *batch_refusal(const struct batch *batch, size_t event, size_t format)
+{
+    for (size_t at = 0; at < batch->refusals_count; at++) {
+        const struct batch_refusal *refusal = &batch->refusals[at];
+        if (refusal->event == event && refusal->format == format) {
+            return refusal;
+        }
+    }
+    return NULL;
+}
+
 /* Moves the bytes of events [first, count) of one format; room has been made. */
 static void encoded_split(struct encoded *encoded, size_t first, size_t count, struct encoded *rest)
 {
@@ -209,6 +248,15 @@ enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret
             return FAN_RETRY;
         }
     }
+    for (size_t at = 0; at < batch->refusals_count; at++) {
+        const struct batch_refusal *refusal = &batch->refusals[at];
+        if (refusal->event >= first &&
+            !batch_refuse(ret_rest, refusal->event - first, refusal->format, &refusal->error)) {
+            batch_refusals_cut(ret_rest, 0);
+            return FAN_RETRY;
+        }
+    }
+    batch_refusals_cut(batch, first);
     memcpy(ret_rest->events, batch->events + first, (count - first) * sizeof(*batch->events));
     for (size_t i = 0; i < batch->formats_count; i++) {
         encoded_split(&batch->encoded[i], first, count, &ret_rest->encoded[i]);
@@ -216,6 +264,32 @@ enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret
     ret_rest->events_count = count - first;
     batch->events_count = first;
     return FAN_OK;
+}
+
+struct batch *batch_slice(struct batch *batch, size_t format, size_t first, size_t end)
+{
+    if (first == 0 && end == batch->events_count) {
+        return batch_ref(batch);
+    }
+    struct batch *slice = batch_pool_take(batch->pool);
+    if (slice == NULL) {
+        return NULL;
+    }
+    slice->sequence = batch->sequence;
+    slice->part = batch->part;
+    slice->limit = batch->limit;
+    for (size_t event = first; event < end; event++) {
+        size_t size;
+        size_t label_size;
+        const uint8_t *bytes = batch_event_bytes(batch, format, event, &size);
+        const uint8_t *label = batch_label_bytes(batch, event, &label_size);
+        if (batch_append(slice, &batch->events[event], format, bytes, size, label, label_size) !=
+            FAN_OK) {
+            batch_unref(slice);
+            return NULL;
+        }
+    }
+    return slice;
 }
 
 size_t batch_first_beyond(const struct batch *batch, struct fan_position position)

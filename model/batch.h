@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/status.h"
 #include "model/position.h"
 #include "model/relation.h"
 
@@ -49,6 +50,14 @@ struct encoded {
     uint32_t *ends; /* owned; `capacity` entries, as the batch has events */
 };
 
+/* An event that one format refuses. What stands there in its place says the same in another way, to be
+ * kept, not delivered. */
+struct batch_refusal {
+    uint32_t event;
+    uint32_t format;
+    struct fan_error error; /* the encoder's */
+};
+
 struct batch_pool;
 
 struct batch {
@@ -63,6 +72,9 @@ struct batch {
     struct batch_event *events;
     size_t formats_count; /* labels included */
     bool labelled;        /* encoded[formats_count - 1] holds labels */
+    size_t refusals_count;
+    size_t refusals_capacity;
+    struct batch_refusal *refusals; /* owned; in the order of events */
     struct encoded encoded[BATCH_FORMATS_MAX + 1];
 };
 
@@ -106,6 +118,17 @@ static inline const uint8_t *batch_event_bytes(const struct batch *batch, size_t
     *ret_size = encoded->ends[index] - start;
     return encoded->bytes.data + start;
 }
+
+/* Notes that the format refuses the event, which comes after those noted before. False: out of memory. */
+bool batch_refuse(struct batch *batch, size_t event, size_t format, const struct fan_error *error);
+/* Forgets what was noted of events [first, ...). */
+void batch_refusals_cut(struct batch *batch, size_t first);
+/* NULL: the format does not refuse it. */
+const struct batch_refusal *batch_refusal(const struct batch *batch, size_t event, size_t format);
+
+/* Events [first, end) as a batch of the same pool, with the bytes of one format and without
+ * refusals; one reference. The batch itself where they are all. NULL: out of memory. */
+struct batch *batch_slice(struct batch *batch, size_t format, size_t first, size_t end);
 
 /* The first event that is beyond `position`; events_count when none is. */
 size_t batch_first_beyond(const struct batch *batch, struct fan_position position);

@@ -340,6 +340,57 @@ def test_f5_f7_f8_f12_dead_letters_are_shown_and_replayed_in_order(scene, receiv
     assert "no dead letters" in dlq(engine, "replay").lower()
 
 
+def test_events_that_the_encoder_refuses_are_dead_letters(scene, receivers):
+    """Of every target that asks for it, live or diverted; the others get them."""
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v float8)")
+    hook = receivers()
+    strict = {"special_values": "fail"}
+    engine = scene.engine(conf_of(scene, [file_target(scene), file_target(scene, "log", **strict),
+                                          http(hook, **strict)])).start()
+    log = scene.records("log")
+    scene.sql("INSERT INTO t SELECT i, CASE WHEN i IN (2, 3, 5) THEN 'NaN'::float8 ELSE i END "
+              "FROM generate_series(1, 6) i")
+    scene.sql("UPDATE t SET v = 7 WHERE id = 5")  # behind a letter of its key
+    scene.sql("INSERT INTO t VALUES (7, 'Infinity')")  # nothing comes after it
+    scene.caught_up()
+    assert [event["after"]["v"] for event in scene.records().all()] == [
+        1, "NaN", "NaN", 4, "NaN", 6, 7, "Infinity"]
+    assert [event["after"]["id"] for event in log.all()] == [1, 4, 6, 5]
+    assert ids(hook.events()) == [1, 4, 6]
+    letters = json.loads(dlq(engine, "list", "--json", "--target", "hook"))["dead_letters"]
+    assert [entry["cause"] for entry in letters] == ["poison"] * 3 + ["parked", "poison"]
+    assert {entry["code"] for entry in letters} == {"SPECIAL_VALUE", "PARKED"}
+    assert len(json.loads(dlq(engine, "list", "--json", "--target", "log"))["dead_letters"]) == 4
+    assert target_of(engine)["dead_lettered"] == 5
+    assert engine.state() == "STREAMING"
+    hook.down()
+    scene.sql("UPDATE t SET v = 10 WHERE id = 1")
+    scene.sql("UPDATE t SET v = 'NaN' WHERE id = 4")
+    scene.sql("UPDATE t SET v = 11 WHERE id = 1")
+    scene.caught_up()  # isolated: dead letters keep it
+    engine.kill9()
+    hook.up()
+    engine.start()
+    wait_until(lambda: engine.state() == "STREAMING", 20)
+    wait_until(lambda: ids(hook.events()) == [1, 4, 6, 1, 1], 20)
+    assert "6 succeeded, 0 failed" in dlq(engine, "replay", "--target", "hook")
+    assert [event["after"]["v"] for event in hook.events()][5:] == [
+        "NaN", "NaN", "NaN", 7, "Infinity", "NaN"]
+
+
+def test_without_dead_letters_what_the_encoder_refuses_stops_or_is_a_gap(scene, receivers):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v float8)")
+    hook = receivers()
+    conf = conf_of(scene, [http(hook, special_values="fail")],
+                   error_handling={"dead_letter": False, "on_persistent_failure": "stop_source"})
+    engine = scene.engine(conf).start()
+    scene.sql("INSERT INTO t VALUES (1, 1), (2, 'NaN'), (3, 3)")
+    wait_until(lambda: engine.state() == "ERROR", 20)
+    assert "NaN" in engine.pipeline()["status"]["reason"]
+    assert scene.server.confirmed(scene.slot) < scene.server.current_lsn()
+    assert 2 not in ids(hook.events())
+
+
 def test_f8_a_replay_to_a_target_that_is_down_stops_and_leaves_everything(scene, receivers):
     table(scene)
     hook = receivers()

@@ -77,6 +77,43 @@ START_TEST(batch_every_split_keeps_all_events)
 }
 END_TEST
 
+START_TEST(batch_refusals_stay_with_their_events)
+{
+    static const struct fan_error why = {.text = "refused"};
+    struct batch_pool *pool = batch_pool_create(FORMATS, false, 2, 1 << 20);
+    struct batch *batch = batch_pool_take(pool);
+    struct batch *rest = batch_pool_take(pool);
+    for (unsigned i = 0; i < 10; i++) {
+        put_event(batch, 100 + i);
+        if (i % 3 == 0) {
+            ck_assert(batch_refuse(batch, i, i == 3 ? 2 : 1, &why)); /* 0, 3, 6 and 9 */
+        }
+    }
+    batch_refusals_cut(batch, 9); /* the last event is not added after all */
+    ck_assert_int_eq(batch_split(batch, 2, rest), FAN_OK);
+    ck_assert_ptr_nonnull(batch_refusal(batch, 0, 1));
+    ck_assert_uint_eq(batch->refusals_count, 1);
+    ck_assert_ptr_nonnull(batch_refusal(rest, 1, 2));
+    ck_assert_ptr_null(batch_refusal(rest, 1, 1));
+    ck_assert_str_eq(batch_refusal(rest, 4, 1)->error.text, "refused");
+    ck_assert_uint_eq(rest->refusals_count, 2);
+    struct batch *slice = batch_slice(rest, 2, 1, 3);
+    ck_assert_uint_eq(slice->events_count, 2);
+    ck_assert_uint_eq(slice->refusals_count, 0);
+    ck_assert_uint_eq(slice->events[0].position.commit_lsn.value, 103);
+    size_t size;
+    ck_assert_mem_eq(batch_event_bytes(slice, 2, 1, &size), "104104104", 9);
+    ck_assert_uint_eq(size, 9);
+    batch_unref(slice);
+    batch_unref(rest);
+    batch_unref(batch);
+    batch = batch_pool_take(pool);
+    ck_assert_uint_eq(batch->refusals_count, 0);
+    batch_unref(batch);
+    batch_pool_destroy(pool);
+}
+END_TEST
+
 START_TEST(batch_comes_back_empty_and_keeps_its_buffers)
 {
     struct batch_pool *pool = batch_pool_create(FORMATS, false, 1, 1 << 20);
@@ -158,6 +195,7 @@ int main(void)
     Suite *suite = suite_create("batch");
     TCase *tcase = tcase_create("batch");
     tcase_add_test(tcase, batch_every_split_keeps_all_events);
+    tcase_add_test(tcase, batch_refusals_stay_with_their_events);
     tcase_add_test(tcase, batch_comes_back_empty_and_keeps_its_buffers);
     tcase_add_test(tcase, batch_buffers_over_the_spare_size_are_freed);
     tcase_add_test(tcase, batch_last_of_many_holders_gives_it_back);

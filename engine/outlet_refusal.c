@@ -1,0 +1,91 @@
+/*
+ * outlet_refusal.c - events that the encoder of this target's format has refused: they become dead
+ * letters before what follows them goes on.
+ *
+ * NOTES
+ * The batch is taken apart into runs of events that are refused and runs that are not. A refused run
+ * waits until the store has its letters, and a live target has settled what comes before; then it
+ * counts as settled. Without dead letters it is for the target as if it could not work: the error
+ * policy acts, and where that makes gaps, the run is in one.
+ */
+#include "base/count.h"
+#include "base/log.h"
+#include "engine/outlet_internal.h"
+
+size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
+                          bool *ret_refused)
+{
+    size_t end = first + 1;
+    bool refused = batch_refusal(batch, first, outlet->format) != NULL;
+    while (end < batch->events_count &&
+           (batch_refusal(batch, end, outlet->format) != NULL) == refused) {
+        end++;
+    }
+    *ret_refused = refused;
+    return end;
+}
+
+static void refusal_bury(struct outlet *outlet, struct batch *batch, size_t first, size_t end)
+{
+    for (size_t event = first; event < end; event++) {
+        const struct batch_refusal *refusal = batch_refusal(batch, event, outlet->format);
+        struct fan_position position = batch->events[event].position;
+        log_write(LOG_WARN, "event is a dead letter", LOG_TEXT("pipeline", outlet->pipeline),
+                  LOG_TEXT("target", outlet->name), LOG_TEXT("error", refusal->error.text),
+                  LOG_TEXT("hint", refusal->error.hint),
+                  LOG_LSN("commit", position.commit_lsn.value), LOG_NUMBER("seq", position.seq));
+        outlet->letters_serial = letter_writer_add(&outlet->letters, batch, event, event + 1,
+                                                   LETTER_POISON, 0, &refusal->error);
+        if (outlet->answering) {
+            outlet_park(outlet, batch, event); /* others take a log, and keep no keys */
+        }
+        outlet_count_poison(outlet);
+    }
+    outlet->refused_until = batch->events[end - 1].position;
+}
+
+/* Without dead letters: a target that may not lose anything holds; another one gets a gap. */
+static bool refusal_give_up(struct outlet *outlet, struct batch *batch, size_t first, size_t end)
+{
+    const struct fan_error *why = &batch_refusal(batch, first, outlet->format)->error;
+    if (outlet->divert == BACKLOG_NONE || outlet->counts) {
+        outlet->squeezed = outlet->divert != BACKLOG_NONE;
+        if (!outlet->fatal) {
+            outlet_trouble(outlet, TROUBLE_FATAL, why);
+        }
+        return false;
+    }
+    struct fan_error error;
+    struct batch *lost = batch_slice(batch, outlet->format, first, end);
+    bool taken = lost != NULL && outlet_give_up(outlet, lost, &error) == FAN_OK;
+    batch_unref(lost);
+    return taken;
+}
+
+bool outlet_refusal_take(struct outlet *outlet, struct batch *batch, size_t first, size_t end,
+                         const struct outlet_moment *moment)
+{
+    const struct batch_event *last = &batch->events[end - 1];
+    if (!outlet->settings->error_handling.dead_letter) {
+        return refusal_give_up(outlet, batch, first, end);
+    }
+    if (position_compare(outlet->refused_until, last->position) < 0) {
+        refusal_bury(outlet, batch, first, end);
+        (void)letter_writer_step(&outlet->letters, moment->now_us); /* the next step says when */
+    }
+    if (!letter_writer_settled(&outlet->letters, outlet->letters_serial)) {
+        return false;
+    }
+    if (outlet->divert != BACKLOG_NONE) {
+        backlog_pass(&outlet->backlog, last);
+    } else if (outlet_empty(outlet)) {
+        outlet->passed = last->position;
+    } else {
+        if (outlet->started && outlet->target->type->flush != NULL) {
+            outlet->target->type->flush(outlet->target, moment->now_us);
+        }
+        return false;
+    }
+    count_add(&outlet->counters.letters, batch_rows(batch, first, end));
+    return true;
+}
