@@ -153,7 +153,7 @@ static const char *check_guard(const void *section, const char **ret_key)
     if (guard->hard != 0 && guard->soft > guard->hard) {
         return "\"hard\" is below \"soft\"; make it at least as much";
     }
-    return guard->hard == 0 && guard->steps.count > 1
+    return guard->hard == 0 && guard->steps.count > 0
                ? "the steps of \"then\" need a \"hard\" limit"
                : NULL;
 }

@@ -153,6 +153,10 @@ static const struct {
      "an event would never fit\n"
      "    dead_letters: {max_bytes: 1MiB, max_payload: 2MiB}\n"
      "                                    ^~~~~~~~~~~\n"},
+    {"sources: {shop: {dsn: service=shop, slot_guard: {soft: 1GiB, then: warn}}}\n" TAIL,
+     "c.yaml:1:37: error: sources.shop.slot_guard: the steps of \"then\" need a \"hard\" limit\n"
+     "    sources: {shop: {dsn: ***, slot_guard: {soft: 1GiB, then: warn}}}\n"
+     "                               ^~~~~~~~~~\n"},
     {"sources: {shop: {dsn: service=shop, slot: {mode: ephemeral, create: yes}}}\n"
      "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n",
      "c.yaml:1:50: error: \"mode: ephemeral\" is not available in this version\n"
