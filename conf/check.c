@@ -423,6 +423,8 @@ static void check_sources(const struct conf_decoder *decoder, const struct setti
                             "remove it, or name it in a pipeline",
                             "no pipeline uses source \"%.100s\": it is not connected",
                             source->name);
+        } else {
+            conf_check_guard(decoder, node, source);
         }
     }
 }
@@ -484,5 +486,6 @@ void conf_check(const struct conf_decoder *decoder, struct settings *settings)
     for (size_t i = 0; i < settings->pipelines.count; i++) {
         check_pipeline(decoder, settings, nth_child(pipelines, i), i);
     }
+    conf_check_dead_letters(decoder, settings);
     check_addresses(decoder, settings, pipelines);
 }

@@ -1,5 +1,8 @@
 #include "conf/check_delivery.h"
 
+/* As in conf/tables.c; those of `at_cap` as in enum deadletter_at_cap, which stands above conf. */
+enum { AT_CAP_REJECT = 1, AT_CAP_DROP_OLDEST = 2, MAX_PAYLOAD_DEFAULT = 64 * 1024 * 1024 };
+
 /* Where a key of a section of the pipeline stands; the section, or the pipeline, when it is not
  * written. */
 static const struct conf_place *place_in(const struct conf_node *node, const char *section,
@@ -11,6 +14,12 @@ static const struct conf_place *place_in(const struct conf_node *node, const cha
         return &item->place;
     }
     return inner != NULL ? &inner->key_place : &node->place;
+}
+
+/* Nothing is a choice that is not written: a section that could not be read leaves zeros. */
+static bool is_written(const struct conf_node *node, const char *section, const char *key)
+{
+    return conf_node_child(conf_node_child(node, section), key) != NULL;
 }
 
 /* A target that no change waits for, or NULL. */
@@ -27,6 +36,23 @@ static const struct settings_target *laggard_of(const struct settings_pipeline *
         }
     }
     return NULL;
+}
+
+/* Why no target of the pipeline can come to `on_persistent_failure`, or NULL when one can.
+ * outlet_failed() in engine/pipeline.c decides it for each. */
+static const char *why_no_policy(const struct settings_pipeline *pipeline)
+{
+    if (pipeline->commit_policy.mode == COMMIT_QUORUM) {
+        return "under a quorum a failing target falls behind, or holds the pipeline";
+    }
+    if (pipeline->buffer.policy == BUFFER_SPILL) {
+        return "with \"policy: spill\" a failing target goes on out of its spill";
+    }
+    bool waited_for = pipeline->commit_policy.mode == COMMIT_ALL;
+    for (size_t i = 0; i < pipeline->targets.count; i++) {
+        waited_for = waited_for || settings_target_at(pipeline, i)->required;
+    }
+    return waited_for ? NULL : "no target is waited for, so that a failing one only falls behind";
 }
 
 static const char *word_of(const struct settings_target *target)
@@ -56,7 +82,8 @@ static void check_losses(const struct conf_decoder *decoder, const struct conf_n
                          const struct settings_pipeline *pipeline)
 {
     const struct settings_target *laggard = laggard_of(pipeline);
-    if (laggard != NULL && pipeline->buffer.spill_max == 0) {
+    if (laggard != NULL && pipeline->buffer.spill_max == 0 &&
+        is_written(node, "buffer", "spill_max")) {
         conf_report_add(decoder->report, CONF_WARNING, place_in(node, "buffer", "spill_max"),
                         "give \"spill_max\" a size",
                         "lossy: target \"%.63s\" loses changes whenever it is slower than those "
@@ -64,7 +91,8 @@ static void check_losses(const struct conf_decoder *decoder, const struct conf_n
                         word_of(laggard));
     }
     const struct settings_errors *errors = &pipeline->error_handling;
-    if (errors->on_persistent_failure == ERRORS_ISOLATE && !errors->dead_letter) {
+    if (errors->on_persistent_failure == ERRORS_ISOLATE && !errors->dead_letter &&
+        is_written(node, "error_handling", "dead_letter") && why_no_policy(pipeline) == NULL) {
         conf_report_add(decoder->report, CONF_WARNING,
                         place_in(node, "error_handling", "dead_letter"),
                         "remove \"dead_letter: false\"",
@@ -74,6 +102,18 @@ static void check_losses(const struct conf_decoder *decoder, const struct conf_n
         conf_report_add(decoder->report, CONF_WARNING, place_in(node, "buffer", "policy"),
                         "block and spill lose nothing",
                         "lossy: \"drop_oldest\" gives up changes when the buffer is full");
+    }
+}
+
+/* Only one that is written: the default is as much without effect, and misleads nobody. */
+static void check_effect(const struct conf_decoder *decoder, const struct conf_node *node,
+                         const struct settings_pipeline *pipeline)
+{
+    static const char key[] = "on_persistent_failure";
+    const char *why = why_no_policy(pipeline);
+    if (why != NULL && is_written(node, "error_handling", key) && pipeline->targets.count > 0) {
+        conf_report_add(decoder->report, CONF_WARNING, place_in(node, "error_handling", key),
+                        "remove it", "\"%s\" has no effect: %s", key, why);
     }
 }
 
@@ -102,5 +142,96 @@ void conf_check_delivery(const struct conf_decoder *decoder, const struct conf_n
 {
     check_faults(decoder, node, pipeline);
     check_losses(decoder, node, pipeline);
+    check_effect(decoder, node, pipeline);
     check_required(decoder, node, pipeline);
+}
+
+/* ---- dead letters ---- */
+
+/* Isolated targets write them, and those that can refuse a single event. */
+static bool writes_letters(const struct conf_decoder *decoder,
+                           const struct settings_pipeline *pipeline)
+{
+    const struct settings_errors *errors = &pipeline->error_handling;
+    bool refuses = false;
+    for (size_t i = 0; i < pipeline->targets.count; i++) {
+        const struct conf_plugin *plugin = conf_plugin_find(decoder->plugins, CONF_FAMILY_TARGET,
+                                                            settings_target_at(pipeline, i)->type);
+        refuses = refuses || (plugin != NULL && plugin->answers);
+    }
+    bool isolates =
+        errors->on_persistent_failure == ERRORS_ISOLATE && why_no_policy(pipeline) == NULL;
+    return errors->dead_letter && (refuses || isolates);
+}
+
+static void warn_letters(const struct conf_decoder *decoder, const char *key, const char *hint,
+                         const char *text)
+{
+    const struct conf_node *root = decoder->tree->root;
+    if (is_written(root, "dead_letters", key)) {
+        conf_report_add(decoder->report, CONF_WARNING, place_in(root, "dead_letters", key), hint,
+                        "lossy: %s", text);
+    }
+}
+
+void conf_check_dead_letters(const struct conf_decoder *decoder, const struct settings *settings)
+{
+    bool written = false;
+    for (size_t i = 0; i < settings->pipelines.count; i++) {
+        written = written || writes_letters(decoder, settings_pipeline_at(settings, i));
+    }
+    if (!written) {
+        return;
+    }
+    static const char block[] = "\"block\" holds the slot, and loses nothing";
+    const struct settings_dead_letters *letters = &settings->dead_letters;
+    if (letters->at_cap == AT_CAP_REJECT) {
+        warn_letters(decoder, "at_cap", block,
+                     "\"reject\" makes gap rows of new dead letters when their store is full");
+    }
+    if (letters->at_cap == AT_CAP_DROP_OLDEST) {
+        warn_letters(decoder, "at_cap", block,
+                     "\"drop_oldest\" makes gap rows of the oldest dead letters when their store "
+                     "is full");
+    }
+    if (letters->max_age_us > 0) {
+        warn_letters(decoder, "max_age",
+                     "replay them in time, or remove it: then they stay until they are replayed or "
+                     "purged",
+                     "dead letters older than \"max_age\" become gap rows");
+    }
+    if (letters->max_payload_bytes < MAX_PAYLOAD_DEFAULT) {
+        warn_letters(decoder, "max_payload", "remove it, which allows 64MiB, or make it larger",
+                     "a dead letter larger than \"max_payload\" becomes a gap row at once");
+    }
+}
+
+/* ---- the slot's guard ---- */
+
+static void warn_step(const struct conf_decoder *decoder, const struct conf_node *item,
+                      const char *text)
+{
+    conf_report_add(decoder->report, CONF_WARNING, &item->place,
+                    "warn, spill and stop give up nothing", "lossy: %s", text);
+}
+
+void conf_check_guard(const struct conf_decoder *decoder, const struct conf_node *node,
+                      const struct settings_source *source)
+{
+    const struct conf_node *then = conf_node_child(conf_node_child(node, "slot_guard"), "then");
+    const struct conf_node *item = then != NULL && then->first != NULL ? then->first : then;
+    const struct conf_text_list *steps = &source->slot_guard.steps;
+    for (size_t i = 0; item != NULL && i < steps->count; i++, item = item->next) {
+        enum guard_step step = GUARD_WARN;
+        if (steps->items[i] == NULL || !guard_step_parse(steps->items[i], &step)) {
+            continue; /* reported */
+        }
+        if (step == GUARD_DETACH) {
+            warn_step(decoder, item, "\"detach\" gives up what pipelines hold, with gap rows");
+        } else if (step == GUARD_DROP_SLOT) {
+            warn_step(decoder, item,
+                      "\"drop_slot\" loses every change that is not confirmed by then, without gap "
+                      "rows: targets need a new copy of the tables");
+        }
+    }
 }

@@ -135,6 +135,9 @@ struct conf_plugin {
      * may be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
 
+    /* Of a target: it answers for single events, and may refuse one for good. */
+    bool answers;
+
     /* Whether two sources, by their names and options, would read through the same slot. As in
      * sources/source.h; may be NULL. */
     bool (*same_slot)(const char *name, const void *options, const char *other_name,

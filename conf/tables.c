@@ -62,7 +62,8 @@ static const struct conf_table log_table = {
     OPTIONS(log_options),
 };
 
-/* The values are those of enum deadletter_at_cap, which stands above conf. */
+/* The values are those of enum deadletter_at_cap, which stands above conf. conf/check_delivery.c has
+ * them, too, and the default of `max_payload`. */
 static const struct conf_choice at_caps[] = {
     {"block", 0}, {"reject", 1}, {"drop_oldest", 2}, {NULL, 0}};
 

@@ -26,7 +26,8 @@ const struct conf_plugins *engine_plugins(void)
     for (size_t index = 0; target_types[index] != NULL && index < PLUGINS_MAX; index++) {
         targets[index] = (struct conf_plugin){.type = target_types[index]->name,
                                               .table = target_types[index]->table,
-                                              .address = target_types[index]->address};
+                                              .address = target_types[index]->address,
+                                              .answers = target_types[index]->request != NULL};
         plugins.targets_count = index + 1;
     }
     for (size_t index = 0; encoder_types[index] != NULL && index < PLUGINS_MAX; index++) {

@@ -150,7 +150,7 @@ static const struct conf_plugin fixture_sources[] = {
     {.type = "postgres", .table = &fixture_source_table, .same_slot = fixture_same_slot}};
 static const struct conf_plugin fixture_targets[] = {
     {.type = "file", .table = &fixture_file_table, .address = fixture_file_address},
-    {.type = "null"},
+    {.type = "null", .answers = true}, /* unlike the real one */
     {.type = "stdout"},
 };
 static const char *const fixture_formats[] = {"native", NULL};

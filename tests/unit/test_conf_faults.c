@@ -18,6 +18,23 @@
 
 #define TAIL "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n"
 #define GOOD "sources: {shop: {dsn: service=shop}}\n" TAIL
+#define GUARDED(steps)                                                                             \
+    "sources:\n"                                                                                   \
+    "  shop: {dsn: service=shop, slot_guard: {hard: 1GiB, then: " steps "}}\n" TAIL
+
+/* A pipeline whose `targets` are line 6; further keys of it come behind them. */
+#define PIPELINE(targets)                                                                          \
+    "sources: {shop: {dsn: service=shop}}\n"                                                       \
+    "pipelines:\n"                                                                                 \
+    "- name: a\n"                                                                                  \
+    "  source: shop\n"                                                                             \
+    "  tables: [a]\n"                                                                              \
+    "  targets: [" targets "]\n"
+#define ONE PIPELINE("{type: stdout}")
+#define OPTIONAL PIPELINE("{type: stdout, required: false}")
+#define TWO PIPELINE("{type: stdout}, {type: file, path: /x}")
+#define TWO_ONE_OPTIONAL PIPELINE("{type: stdout}, {type: file, path: /x, required: false}")
+#define ANSWERING PIPELINE("{type: 'null'}")
 
 static const struct {
     const char *conf;
@@ -152,7 +169,34 @@ static const struct {
      "c.yaml:3:33: error: dead_letters: \"max_payload\" is larger than \"max_bytes\", so that such "
      "an event would never fit\n"
      "    dead_letters: {max_bytes: 1MiB, max_payload: 2MiB}\n"
-     "                                    ^~~~~~~~~~~\n"},
+     "                                    ^~~~~~~~~~~\n"
+     "c.yaml:3:46: warning: lossy: a dead letter larger than \"max_payload\" becomes a gap row at "
+     "once\n"
+     "    dead_letters: {max_bytes: 1MiB, max_payload: 2MiB}\n"
+     "                                                 ^~~~\n"
+     "  hint: remove it, which allows 64MiB, or make it larger\n"},
+    /* What could not be read is no choice, and gives no warning. */
+    {"dead_letters: 1\n"
+     "sources: {shop: {dsn: service=shop}}\n"
+     "pipelines:\n"
+     "- {name: a, source: shop, tables: [a], targets: [{type: stdout}], error_handling: 1}\n"
+     "- {name: b, source: shop, tables: [a], targets: [{type: stdout, required: false}], buffer: "
+     "1}\n",
+     "c.yaml:1:1: error: \"dead_letters\" must be a section, not a single value\n"
+     "    dead_letters: ***\n"
+     "    ^~~~~~~~~~~~\n"
+     "  hint: write its keys below it, indented, as `key: value`\n"
+     "c.yaml:4:67: error: \"error_handling\" must be a section, not a single value\n"
+     "    - {name: a, source: shop, tables: [a], targets: [{type: stdout}], error_handling: ***}\n"
+     "                                                                      ^~~~~~~~~~~~~~\n"
+     "  hint: write its keys below it, indented, as `key: value`\n"
+     "c.yaml:5:84: error: \"buffer\" must be a section, not a single value\n"
+     "    - {name: b, source: shop, tables: [a], targets: [{type: stdout, required: false}], "
+     "buffer: "
+     "***}\n"
+     "                                                                                       "
+     "^~~~~~\n"
+     "  hint: write its keys below it, indented, as `key: value`\n"},
     {"sources: {shop: {dsn: service=shop, slot_guard: {soft: 1GiB, then: warn}}}\n" TAIL,
      "c.yaml:1:37: error: sources.shop.slot_guard: the steps of \"then\" need a \"hard\" limit\n"
      "    sources: {shop: {dsn: ***, slot_guard: {soft: 1GiB, then: warn}}}\n"
@@ -558,6 +602,127 @@ static const struct {
      "  hint: keys here: data_dir, shutdown_timeout, api, log, dead_letters, sources, pipelines\n"},
 };
 
+/* What is allowed, and said. */
+static const struct {
+    const char *conf;
+    const char *output;
+} warnings[] = {
+    {"dead_letters: {at_cap: reject}\n" GOOD,
+     "c.yaml:1:24: warning: lossy: \"reject\" makes gap rows of new dead letters when their store "
+     "is full\n"
+     "    dead_letters: {at_cap: reject}\n"
+     "                           ^~~~~~\n"
+     "  hint: \"block\" holds the slot, and loses nothing\n"},
+    {"dead_letters: {at_cap: drop_oldest}\n" GOOD,
+     "c.yaml:1:24: warning: lossy: \"drop_oldest\" makes gap rows of the oldest dead letters when "
+     "their store is full\n"
+     "    dead_letters: {at_cap: drop_oldest}\n"
+     "                           ^~~~~~~~~~~\n"
+     "  hint: \"block\" holds the slot, and loses nothing\n"},
+    {"dead_letters: {max_age: 720h}\n" GOOD,
+     "c.yaml:1:25: warning: lossy: dead letters older than \"max_age\" become gap rows\n"
+     "    dead_letters: {max_age: 720h}\n"
+     "                            ^~~~\n"
+     "  hint: replay them in time, or remove it: then they stay until they are replayed or "
+     "purged\n"},
+    {"dead_letters: {max_payload: 32MiB}\n" GOOD,
+     "c.yaml:1:29: warning: lossy: a dead letter larger than \"max_payload\" becomes a gap row at "
+     "once\n"
+     "    dead_letters: {max_payload: 32MiB}\n"
+     "                                ^~~~~\n"
+     "  hint: remove it, which allows 64MiB, or make it larger\n"},
+    {ANSWERING "  error_handling: {on_persistent_failure: stop_source}\n"
+               "dead_letters: {at_cap: reject}\n",
+     "c.yaml:8:24: warning: lossy: \"reject\" makes gap rows of new dead letters when their store "
+     "is full\n"
+     "    dead_letters: {at_cap: reject}\n"
+     "                           ^~~~~~\n"
+     "  hint: \"block\" holds the slot, and loses nothing\n"},
+    {ANSWERING "  buffer: {policy: spill}\n"
+               "dead_letters: {at_cap: reject}\n",
+     "c.yaml:8:24: warning: lossy: \"reject\" makes gap rows of new dead letters when their store "
+     "is full\n"
+     "    dead_letters: {at_cap: reject}\n"
+     "                           ^~~~~~\n"
+     "  hint: \"block\" holds the slot, and loses nothing\n"},
+    {GUARDED("[warn, detach, stop]"),
+     "c.yaml:2:67: warning: lossy: \"detach\" gives up what pipelines hold, with gap rows\n"
+     "      shop: {dsn: ***, slot_guard: {hard: 1GiB, then: [warn, detach, stop]}}\n"
+     "                                                             ^~~~~~\n"
+     "  hint: warn, spill and stop give up nothing\n"},
+    {GUARDED("drop_slot"),
+     "c.yaml:2:60: warning: lossy: \"drop_slot\" loses every change that is not confirmed by then, "
+     "without gap rows: targets need a new copy of the tables\n"
+     "      shop: {dsn: ***, slot_guard: {hard: 1GiB, then: drop_slot}}\n"
+     "                                                      ^~~~~~~~~\n"
+     "  hint: warn, spill and stop give up nothing\n"},
+    {TWO "  commit_policy: {mode: quorum, quorum: 2}\n"
+         "  error_handling: {on_persistent_failure: stop_source}\n",
+     "c.yaml:8:43: warning: \"on_persistent_failure\" has no effect: under a quorum a failing "
+     "target falls behind, or holds the pipeline\n"
+     "      error_handling: {on_persistent_failure: stop_source}\n"
+     "                                              ^~~~~~~~~~~\n"
+     "  hint: remove it\n"},
+    {ONE "  buffer: {policy: spill}\n"
+         "  error_handling: {on_persistent_failure: stop_all}\n",
+     "c.yaml:8:43: warning: \"on_persistent_failure\" has no effect: with \"policy: spill\" a "
+     "failing target goes on out of its spill\n"
+     "      error_handling: {on_persistent_failure: stop_all}\n"
+     "                                              ^~~~~~~~\n"
+     "  hint: remove it\n"},
+    {OPTIONAL "  error_handling: {on_persistent_failure: isolate}\n",
+     "c.yaml:7:43: warning: \"on_persistent_failure\" has no effect: no target is waited for, so "
+     "that a failing one only falls behind\n"
+     "      error_handling: {on_persistent_failure: isolate}\n"
+     "                                              ^~~~~~~\n"
+     "  hint: remove it\n"},
+    {OPTIONAL "  buffer: {spill_max: 0}\n",
+     "c.yaml:7:23: warning: lossy: target \"stdout\" loses changes whenever it is slower than "
+     "those that count, because nothing is spilled\n"
+     "      buffer: {spill_max: 0}\n"
+     "                          ^\n"
+     "  hint: give \"spill_max\" a size\n"},
+    {ONE "  error_handling: {dead_letter: false}\n",
+     "c.yaml:7:33: warning: lossy: what a failing target cannot take is given up with a gap row\n"
+     "      error_handling: {dead_letter: false}\n"
+     "                                    ^~~~~\n"
+     "  hint: remove \"dead_letter: false\"\n"},
+    {ONE "  buffer: {policy: drop_oldest}\n",
+     "c.yaml:7:20: warning: lossy: \"drop_oldest\" gives up changes when the buffer is full\n"
+     "      buffer: {policy: drop_oldest}\n"
+     "                       ^~~~~~~~~~~\n"
+     "  hint: block and spill lose nothing\n"},
+};
+
+/* Near to the above, without loss and without a choice that does nothing. */
+static const char *const silent[] = {
+    GOOD,
+    /* The defaults, written out. */
+    "dead_letters: {at_cap: block, max_age: 0, max_payload: 64MiB}\n" GOOD,
+    "dead_letters: {max_payload: 128MiB}\n" GOOD,
+    /* No dead letter is ever written. */
+    "dead_letters: {at_cap: reject, max_age: 1h, max_payload: 1KiB}\n" ONE
+    "  error_handling: {on_persistent_failure: stop_source}\n",
+    "dead_letters: {at_cap: reject, max_age: 1h, max_payload: 1KiB}\n" ONE
+    "  buffer: {policy: spill}\n",
+    "dead_letters: {at_cap: reject, max_age: 1h, max_payload: 1KiB}\n" OPTIONAL,
+    "dead_letters: {at_cap: reject, max_age: 1h, max_payload: 1KiB}\n" ANSWERING
+    "  error_handling: {on_persistent_failure: stop_all, dead_letter: false}\n",
+    GUARDED("[warn, spill, stop]"),
+    /* A target that nobody waits for, with room, and without a policy that is written out. */
+    OPTIONAL,
+    OPTIONAL "  buffer: {spill_max: 64KiB}\n",
+    TWO "  commit_policy: {mode: quorum, quorum: 1}\n",
+    ONE "  buffer: {policy: spill}\n",
+    /* At least one target comes to the policy. */
+    ONE "  error_handling: {on_persistent_failure: isolate}\n",
+    TWO_ONE_OPTIONAL "  error_handling: {on_persistent_failure: stop_all}\n",
+    TWO "  commit_policy: {mode: all}\n  error_handling: {on_persistent_failure: stop_all}\n",
+    /* Nothing is isolated, so that nothing is given up. */
+    ONE "  buffer: {policy: spill}\n  error_handling: {dead_letter: false}\n",
+    TWO "  commit_policy: {mode: quorum, quorum: 1}\n  error_handling: {dead_letter: false}\n",
+};
+
 static struct bytes output;
 
 static enum fan_status load(const char *text, size_t size)
@@ -588,6 +753,38 @@ START_TEST(conf_fault_is_shown_exactly)
 {
     ck_assert_int_eq(load(faults[_i].conf, strlen(faults[_i].conf)), FAN_FATAL);
     ck_assert_str_eq(bytes_text(&output), faults[_i].output);
+}
+END_TEST
+
+START_TEST(conf_warning_is_shown_exactly)
+{
+    ck_assert_int_eq(load(warnings[_i].conf, strlen(warnings[_i].conf)), FAN_OK);
+    ck_assert_str_eq(bytes_text(&output), warnings[_i].output);
+}
+END_TEST
+
+START_TEST(conf_without_loss_is_silent)
+{
+    ck_assert_int_eq(load(silent[_i], strlen(silent[_i])), FAN_OK);
+    ck_assert_str_eq(bytes_text(&output), "");
+}
+END_TEST
+
+START_TEST(conf_warning_is_in_json)
+{
+    static const char text[] = GUARDED("detach");
+    struct settings settings = {0};
+    struct conf_report report = {0};
+    ck_assert_int_eq(conf_load_text("c", text, strlen(text), &fixture_plugins, &settings, &report),
+                     FAN_OK);
+    conf_report_print_json(&report, &output);
+    ck_assert_str_eq(bytes_text(&output),
+                     "{\"valid\":true,\"errors\":0,\"warnings\":1,\"faults\":[{\"severity\":"
+                     "\"warning\",\"file\":\"c\",\"line\":2,\"column\":60,\"message\":\"lossy: "
+                     "\\\"detach\\\" gives up what pipelines hold, with gap "
+                     "rows\",\"hint\":\"warn, spill and stop give up nothing\"}]}\n");
+    settings_release(&settings);
+    conf_report_release(&report);
 }
 END_TEST
 
@@ -758,6 +955,9 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, conf_fault_is_shown_exactly, 0,
                         (int)(sizeof(faults) / sizeof(faults[0])));
+    tcase_add_loop_test(tcase, conf_warning_is_shown_exactly, 0, (int)CONF_COUNT(warnings));
+    tcase_add_loop_test(tcase, conf_without_loss_is_silent, 0, (int)CONF_COUNT(silent));
+    tcase_add_test(tcase, conf_warning_is_in_json);
     tcase_add_test(tcase, conf_good_file_has_no_fault);
     tcase_add_test(tcase, conf_fault_colours_and_json_say_the_same);
     tcase_add_test(tcase, conf_too_many_faults_are_counted);
