@@ -100,15 +100,16 @@ static const struct conf_option dead_letters_options[] = {
      .value_default = "64MiB",
      .minimum = 1024,
      .maximum = 128 * MIB,
-     .help = "A single larger event is not kept: it becomes a gap row at once.",
+     .help = "A single larger event is not kept: it becomes a gap row at once, which loses it.",
      .example = "64MiB"},
     {.key = "max_age",
      .type = CONF_DURATION,
      .offset = offsetof(struct settings_dead_letters, max_age_us),
      .value_default = "0",
      .maximum = HOUR_US * 24 * 3650,
-     .help = "Older dead letters become gap rows. 0: they are kept until they are replayed or "
-             "purged.",
+     .help =
+         "Older dead letters become gap rows, which loses them. 0: they are kept until they are "
+         "replayed or purged.",
      .example = "720h"},
     {.key = "at_cap",
      .type = CONF_CHOICE,
@@ -117,7 +118,7 @@ static const struct conf_option dead_letters_options[] = {
      .choices = at_caps,
      .help = "What happens when the store is full: `block` adds nothing and holds the slot "
              "(lossless); `reject` makes a gap row of the new event; `drop_oldest` makes room by "
-             "gap rows of the oldest.",
+             "gap rows of the oldest; both lose events.",
      .example = "block"},
 };
 
@@ -319,7 +320,8 @@ static const struct conf_option buffer_options[] = {
      .maximum = 1048576 * MIB,
      .help = "Bytes on disk that the backlog of one target may take, under policy `spill` and for "
              "targets that the commit policy does not wait for. Beyond it the latter lose changes, "
-             "each run with a gap row; 0: they lose them at once.",
+             "each run with a gap row: give it room for their longest outage. 0: they lose changes "
+             "at once.",
      .example = "10GiB"},
 };
 
@@ -350,9 +352,11 @@ static const struct conf_option commit_options[] = {
      .offset = offsetof(struct settings_commit, mode),
      .value_default = "required",
      .choices = commit_modes,
-     .help = "Which targets a change waits for: `required`, those with `required: true`; `all`; "
-             "`quorum`, as many as `quorum` says, whichever are first. The others keep what they "
-             "have not got yet in files in `data_dir`, up to `buffer.spill_max`.",
+     .help =
+         "Which targets a change waits for: `required`, those with `required: true`; `all`; "
+         "`quorum`, as many as `quorum` says, whichever are first. The others keep what they "
+         "have not got yet in files in `data_dir`, up to `buffer.spill_max`; beyond it they lose "
+         "changes.",
      .example = "required"},
     {.key = "quorum",
      .type = CONF_INTEGER,
@@ -421,10 +425,13 @@ static const struct conf_option error_options[] = {
      .offset = offsetof(struct settings_errors, on_persistent_failure),
      .value_default = "isolate",
      .choices = error_policies,
-     .help = "What happens then, and at once when the target says that it cannot work: `isolate`, "
-             "its changes go to the dead letters until it works again, everything else streams on; "
-             "`stop_source`, all pipelines of the source stop and nothing more is confirmed; "
-             "`stop_all`, the engine ends with status 75.",
+     .help =
+         "What happens then, and at once when the target says that it cannot work: `isolate`, "
+         "its changes go to the dead letters until it works again, everything else streams on; "
+         "`stop_source`, all pipelines of the source stop and nothing more is confirmed; "
+         "`stop_all`, the engine ends with status 75. Of no effect on targets that are not waited "
+         "for, under `mode: quorum` and with `policy: spill`: there a failing target goes on out "
+         "of its spill, or holds the pipeline.",
      .example = "isolate"},
     {.key = "dead_letter",
      .type = CONF_BOOL,
@@ -509,7 +516,8 @@ static const struct conf_option target_options[] = {
      .value_default = "true",
      .help =
          "Whether a change waits for this target under `commit_policy.mode: required`. One that "
-         "is not required keeps its backlog in files, up to `buffer.spill_max`.",
+         "is not required keeps its backlog in files, up to `buffer.spill_max`, and loses what is "
+         "beyond it.",
      .example = "true"},
     {.key = "deadline",
      .type = CONF_DURATION,
