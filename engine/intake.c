@@ -350,10 +350,10 @@ void intake_try_open(struct intake *intake, bool session_start)
 void intake_become(struct intake *intake, enum pipeline_state state, const char *reason,
                    int64_t wall_us)
 {
-    if (intake->state == state) {
+    if (intake->state == state && !intake->isolated) {
         return;
     }
-    FAN_ASSERT(pipeline_state_may_become(intake->state, state));
+    FAN_ASSERT(pipeline_state_may_become(intake->state, state) || intake->isolated);
     log_write(state == PIPELINE_ERROR ? LOG_ERROR : LOG_INFO, "pipeline changes state",
               LOG_TEXT("pipeline", intake->settings->name),
               LOG_TEXT("from", pipeline_state_name(intake->state)),

@@ -149,8 +149,9 @@ static bool job_add_backlog_gaps(struct persist_job *job, struct intake *intake,
 static void job_add_state(struct persist_job *job, struct intake *intake)
 {
     struct store_pipeline *record = &job->pipelines[job->pipelines_count++];
-    *record =
-        (struct store_pipeline){.state = (int)intake->state, .since_us = intake->since_wall_us};
+    /* An isolated target is known by its backlog; when that is gone, nothing is to be mended. */
+    enum pipeline_state state = intake->isolated ? PIPELINE_STREAMING : intake->state;
+    *record = (struct store_pipeline){.state = (int)state, .since_us = intake->since_wall_us};
     /* Names are bounded by the conf; a reason may be cut. */
     (void)snprintf(record->pipeline, sizeof(record->pipeline), "%s", intake->settings->name);
     (void)snprintf(record->source, sizeof(record->source), "%s", intake->settings->source);
