@@ -117,6 +117,53 @@ static void check_effect(const struct conf_decoder *decoder, const struct conf_n
     }
 }
 
+/* Why the target cannot have transactions in this pipeline, or NULL; `ret_hint` says how to mend it. */
+static const char *why_no_transactions(const struct conf_decoder *decoder,
+                                       const struct settings_pipeline *pipeline,
+                                       const struct settings_target *target, const char **ret_hint)
+{
+    enum { SPECIAL_FAIL = 2 }; /* as in conf/tables.c */
+    const struct conf_plugin *plugin =
+        conf_plugin_find(decoder->plugins, CONF_FAMILY_TARGET, target->type);
+    if (!pipeline->batch.respect_source_tx) {
+        *ret_hint = "remove \"respect_source_tx: false\" from \"batch\"";
+        return "batches end within transactions";
+    }
+    if (pipeline->buffer.policy == BUFFER_DROP_OLDEST) {
+        *ret_hint = "use another buffer policy: block and spill lose nothing";
+        return "\"drop_oldest\" takes single changes out of them";
+    }
+    if (target->special_values == SPECIAL_FAIL) {
+        *ret_hint = "set \"special_values\" to string or null";
+        return "\"special_values: fail\" takes single events out of them";
+    }
+    *ret_hint = "remove \"transactions\"";
+    return plugin != NULL && plugin->marks_fault != NULL ? plugin->marks_fault(target->options)
+                                                         : NULL;
+}
+
+static void check_transactions(const struct conf_decoder *decoder, const struct conf_node *node,
+                               const struct settings_pipeline *pipeline)
+{
+    const struct conf_node *list = conf_node_child(node, "targets");
+    if (list == NULL || list->kind != CONF_NODE_SEQUENCE) {
+        return;
+    }
+    const struct conf_node *item = list->first;
+    for (size_t i = 0; item != NULL && i < pipeline->targets.count; i++, item = item->next) {
+        const struct settings_target *target = settings_target_at(pipeline, i);
+        const struct conf_node *written = conf_node_child(item, "transactions");
+        const char *hint = NULL;
+        const char *why = target->transactions && target->type != NULL && written != NULL
+                              ? why_no_transactions(decoder, pipeline, target, &hint)
+                              : NULL;
+        if (why != NULL) {
+            conf_report_add(decoder->report, CONF_ERROR, &written->place, hint,
+                            "target \"%.63s\" cannot have transactions: %s", word_of(target), why);
+        }
+    }
+}
+
 /* `required: false` under a policy that does not ask for it would be accepted and ignored. */
 static void check_required(const struct conf_decoder *decoder, const struct conf_node *node,
                            const struct settings_pipeline *pipeline)
@@ -144,6 +191,7 @@ void conf_check_delivery(const struct conf_decoder *decoder, const struct conf_n
     check_losses(decoder, node, pipeline);
     check_effect(decoder, node, pipeline);
     check_required(decoder, node, pipeline);
+    check_transactions(decoder, node, pipeline);
 }
 
 /* ---- dead letters ---- */

@@ -63,6 +63,7 @@ struct settings_target {
     int special_values; /* enum special_values of encode/encoder.h */
     int int8;           /* 0 number, 1 string */
     bool required;
+    bool transactions;
     int64_t deadline_us;
     void *options; /* owned; the struct of the type's table */
     const struct conf_table *options_table;
@@ -134,6 +135,10 @@ struct conf_plugin {
     /* The word of two targets that would write to the same place, or "". As in targets/target.h;
      * may be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
+
+    /* Of a target: why it cannot have marks of transactions with these options, or NULL. May be
+     * NULL: it can. */
+    const char *(*marks_fault)(const void *options);
 
     /* Of a target: it answers for single events, and may refuse one for good. */
     bool answers;

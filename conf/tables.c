@@ -519,6 +519,14 @@ static const struct conf_option target_options[] = {
          "is not required keeps its backlog in files, up to `buffer.spill_max`, and loses what is "
          "beyond it.",
      .example = "true"},
+    {.key = "transactions",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_target, transactions),
+     .value_default = "false",
+     .help = "Whether a begin and a commit mark stand around the events of each transaction. A "
+             "target that takes requests then gets whole transactions only, one request at a time, "
+             "and one that is larger than `batch.max_bytes` becomes dead letters.",
+     .example = "false"},
     {.key = "deadline",
      .type = CONF_DURATION,
      .offset = offsetof(struct settings_target, deadline_us),

@@ -27,7 +27,11 @@ struct encode_settings {
     const struct encoder_type *type;
     bool int8_as_string;
     enum special_values special_values;
+    bool transactions; /* marks stand around the events of each transaction; see assembler.h */
 };
+
+/* Where a transaction begins and where it is over, for targets that ask for it. */
+enum txn_mark { TXN_MARK_BEGIN, TXN_MARK_COMMIT };
 
 /* The names that go into every event. Borrowed; outlive the encoder. */
 struct encode_context {
@@ -46,6 +50,11 @@ struct encoder_type {
     /* Appends the event without a separator. */
     enum fan_status (*encode)(struct encoder *encoder, const struct change *change,
                               struct bytes *out, struct fan_error *reterr);
+    /* Appends a mark of the transaction that the change belongs to, without a separator; nothing of
+     * the change's row is read. NULL: the envelope has no marks. */
+    enum fan_status (*mark)(struct encoder *encoder, enum txn_mark mark,
+                            const struct change *change, struct bytes *out,
+                            struct fan_error *reterr);
     void (*destroy)(struct encoder *encoder); /* accepts NULL */
 };
 

@@ -48,12 +48,16 @@ static enum fan_status native_create(const struct encode_settings *settings,
                                      struct encoder **ret_encoder, struct fan_error *reterr);
 static enum fan_status native_encode(struct encoder *encoder, const struct change *change,
                                      struct bytes *out, struct fan_error *reterr);
+static enum fan_status native_mark(struct encoder *encoder, enum txn_mark mark,
+                                   const struct change *change, struct bytes *out,
+                                   struct fan_error *reterr);
 static void native_destroy(struct encoder *encoder);
 
 const struct encoder_type native_encoder = {
     .name = "native",
     .create = native_create,
     .encode = native_encode,
+    .mark = native_mark,
     .destroy = native_destroy,
 };
 
@@ -174,12 +178,38 @@ static uint8_t *write_kept(uint8_t *at, const struct bytes *kept)
     return json_write_padded(at, kept->data, kept->size);
 }
 
-static void write_tail(struct native *native, const struct change *change, struct bytes *out)
+static void tail_look(struct native *native, const struct change *change)
 {
     if (!native->cached || native->cached_lsn.value != change->position.commit_lsn.value ||
         native->cached_xid != change->xid || native->cached_time_us != change->commit_time_us) {
         tail_prepare(native, change);
     }
+}
+
+static enum fan_status native_mark(struct encoder *encoder, enum txn_mark mark,
+                                   const struct change *change, struct bytes *out,
+                                   struct fan_error *reterr)
+{
+    struct native *native = (struct native *)encoder;
+    tail_look(native, change);
+    if (mark == TXN_MARK_BEGIN) {
+        BYTES_APPEND_LITERAL(out, "{\"op\":\"begin\",\"lsn\":\"");
+    } else {
+        BYTES_APPEND_LITERAL(out, "{\"op\":\"commit\",\"lsn\":\"");
+    }
+    append_lsn(out, change->position.commit_lsn);
+    bytes_append_char(out, '"');
+    bytes_append(out, native->origin.data, native->origin.size);
+    bytes_append_char(out, mark == TXN_MARK_BEGIN ? 'b' : 'c');
+    bytes_append(out, native->source.data, native->source.size);
+    return native->cached && bytes_ok(out)
+               ? FAN_OK
+               : fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
+}
+
+static void write_tail(struct native *native, const struct change *change, struct bytes *out)
+{
+    tail_look(native, change);
     uint8_t *at = json_room(out, native->position.size + native->origin.size + native->source.size +
                                      NUMBERS_MAX);
     if (at == NULL || !native->cached) {

@@ -65,6 +65,8 @@ void assembler_reset(struct assembler *assembler)
     assembler->open = NULL;
     assembler->whole = 0;
     assembler->continuing = false;
+    assembler->txn_open = false;
+    assembler->begun = LSN_NONE;
 }
 
 static size_t batch_largest(const struct batch *batch)
@@ -94,6 +96,47 @@ static enum fan_status encode_substitute(struct assembler *assembler, struct bat
     return status;
 }
 
+/* Whether the change belongs to a transaction that others share; neither gaps nor messages on their own do. */
+static bool is_in_txn(const struct change *change)
+{
+    return change->op != CHANGE_GAP && change->position.seq >= 0;
+}
+
+static bool begins_txn(const struct assembler *assembler, const struct change *change)
+{
+    uint64_t lsn = change->position.commit_lsn.value;
+    bool goes_on = assembler->txn_open && assembler->txn.position.commit_lsn.value == lsn;
+    return is_in_txn(change) && !goes_on && assembler->begun.value != lsn;
+}
+
+static enum fan_status encode_event(struct assembler *assembler, struct batch *batch, size_t format,
+                                    const struct change *change, struct fan_error *reterr)
+{
+    struct bytes *out = &batch->encoded[format].bytes;
+    struct encoder *encoder = assembler->encoders[format];
+    bool marks = assembler->formats[format].transactions && is_in_txn(change);
+    struct fan_error error;
+    enum fan_status status = FAN_OK;
+    if (marks && begins_txn(assembler, change)) {
+        status = encoder->type->mark(encoder, TXN_MARK_BEGIN, change, out, reterr);
+        bytes_append_char(out, '\n');
+    }
+    if (status != FAN_OK) {
+        return status;
+    }
+    status = encoder->type->encode(encoder, change, out, &error);
+    if (status == FAN_POISON) {
+        status = encode_substitute(assembler, batch, format, change, &error, reterr);
+    } else if (status != FAN_OK && reterr != NULL) {
+        *reterr = error;
+    }
+    if (marks && change->txn_end && status == FAN_OK) {
+        bytes_append_char(out, '\n');
+        status = encoder->type->mark(encoder, TXN_MARK_COMMIT, change, out, reterr);
+    }
+    return status;
+}
+
 /* Writes one format of the event, or its label. */
 static enum fan_status encode_one(struct assembler *assembler, struct batch *batch, size_t format,
                                   const struct change *change, struct fan_error *reterr)
@@ -101,14 +144,7 @@ static enum fan_status encode_one(struct assembler *assembler, struct batch *bat
     struct encoded *encoded = &batch->encoded[format];
     enum fan_status status = FAN_OK;
     if (format < assembler->formats_count) {
-        struct encoder *encoder = assembler->encoders[format];
-        struct fan_error error;
-        status = encoder->type->encode(encoder, change, &encoded->bytes, &error);
-        if (status == FAN_POISON) {
-            status = encode_substitute(assembler, batch, format, change, &error, reterr);
-        } else if (status != FAN_OK && reterr != NULL) {
-            *reterr = error;
-        }
+        status = encode_event(assembler, batch, format, change, reterr);
     } else if (!label_write(&assembler->labels, change, &encoded->bytes)) {
         status = fan_fail(reterr, FAN_RETRY, "could not label an event: out of memory");
     }
@@ -193,7 +229,10 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
     if (open != NULL && open->events_count > 0 &&
         open->events[open->events_count - 1].position.commit_lsn.value !=
             change->position.commit_lsn.value) {
-        assembler_end_txn(assembler); /* nobody knew when the last one was taken */
+        enum fan_status ended = assembler_end_txn(assembler, reterr); /* nobody knew before */
+        if (ended != FAN_OK) {
+            return ended;
+        }
     }
     if (open == NULL || !batch_reserve_event(open)) {
         return fan_fail(reterr, FAN_RETRY, "could not extend a batch: out of memory");
@@ -206,6 +245,9 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
         assembler->opened_us = now_us;
     }
     event_add(open, change);
+    assembler->txn = *change;
+    assembler->txn.message = NULL;
+    assembler->txn_open = is_in_txn(change) && !change->txn_end;
     assembler->whole_before = assembler->whole;
     if (change->txn_end) {
         assembler->whole = open->events_count;
@@ -214,13 +256,40 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
     return FAN_OK;
 }
 
-void assembler_end_txn(struct assembler *assembler)
+/* Puts the commit mark behind the last event, in the formats that have marks. */
+static enum fan_status mark_commit(struct assembler *assembler, struct fan_error *reterr)
 {
     struct batch *open = assembler->open;
-    if (open != NULL && open->events_count > 0) {
-        open->events[open->events_count - 1].txn_end = true;
-        assembler->whole = open->events_count;
+    for (size_t format = 0; format < assembler->formats_count; format++) {
+        struct encoder *encoder = assembler->encoders[format];
+        struct encoded *encoded = &open->encoded[format];
+        size_t size = encoded->bytes.size; /* the separator stays, before the mark */
+        if (!assembler->formats[format].transactions) {
+            continue;
+        }
+        enum fan_status status =
+            encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, &encoded->bytes, reterr);
+        size_t end = encoded->bytes.size;
+        bytes_append_char(&encoded->bytes, '\n');
+        if (status != FAN_OK || !bytes_ok(&encoded->bytes)) {
+            bytes_truncate(&encoded->bytes, size);
+            return fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
+        }
+        encoded->ends[open->events_count - 1] = (uint32_t)end;
     }
+    assembler->txn_open = false;
+    return FAN_OK;
+}
+
+enum fan_status assembler_end_txn(struct assembler *assembler, struct fan_error *reterr)
+{
+    struct batch *open = assembler->open;
+    if (open == NULL || open->events_count == 0) {
+        return FAN_OK;
+    }
+    open->events[open->events_count - 1].txn_end = true;
+    assembler->whole = open->events_count;
+    return assembler->txn_open ? mark_commit(assembler, reterr) : FAN_OK;
 }
 
 bool assembler_full(const struct assembler *assembler)

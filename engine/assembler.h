@@ -9,6 +9,11 @@
  *   idle        nothing more is queued and the targets have nothing to do.
  *   max_us      the first event has waited so long.
  *
+ * A format whose settings ask for transactions has marks around the events of each: the first of them
+ * that the pipeline gets carries the begin mark before itself, the last one the commit mark behind,
+ * each on a line of its own. So the marks go wherever their events go. What belongs to no transaction
+ * has none.
+ *
  * With respect_source_tx a batch ends where a transaction ends. Only a transaction over max_bytes
  * is cut inside, into batches that hold nothing else, marked first, middle, last.
  *
@@ -48,6 +53,9 @@ struct assembler {
     struct batch *open;      /* owned; NULL until the first change */
     size_t whole;            /* events of `open` that belong to complete transactions */
     size_t whole_before;     /* the same before the last event was added */
+    struct change txn;       /* the last change that was added, without its message */
+    bool txn_open;           /* its transaction may go on */
+    struct fan_lsn begun;    /* the begin mark of the transaction with this commit LSN is out */
     bool continuing;         /* `open` starts inside a transaction that was cut */
     int64_t opened_us;       /* when the first event of `open` came */
     uint64_t sequence;
@@ -70,8 +78,15 @@ void assembler_release(struct assembler *assembler);
 enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,
                               struct fan_error *reterr) FAN_MUST_CHECK;
 
-/* The last change added ends its transaction. */
-void assembler_end_txn(struct assembler *assembler);
+/* The last change added ends its transaction. FAN_RETRY: out of memory, as assembler_add(). */
+enum fan_status assembler_end_txn(struct assembler *assembler,
+                                  struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* Before the first change: those of this commit LSN that come first have been delivered before. */
+static inline void assembler_resume(struct assembler *assembler, struct fan_lsn commit_lsn)
+{
+    assembler->begun = commit_lsn;
+}
 
 /* Whether a bound asks for a cut before another change may be added. */
 bool assembler_full(const struct assembler *assembler);

@@ -168,16 +168,35 @@ static void range_settle(struct courier *courier, struct courier_lane *lane)
     }
 }
 
+/* Where the transaction of the order's place `at` ends in the range, or the event where they need not
+ * stay together. */
+static uint32_t unit_end(const struct courier *courier, struct courier_range range, uint32_t at)
+{
+    uint32_t end = at + 1;
+    while (courier->whole && end < range.end &&
+           courier->order[end] == courier->order[end - 1] + 1 &&
+           batch_same_txn(courier->batch, courier->order[end - 1])) {
+        end++;
+    }
+    return end;
+}
+
 /* Events whose key has a letter before them are not sent. */
 static void range_park(struct courier *courier, struct courier_lane *lane)
 {
     const struct courier_range *range = &lane->ranges[lane->depth - 1];
     bool any = false;
-    for (uint32_t at = range->begin; at < range->end; at++) {
-        uint32_t event = courier->order[at];
-        if (courier->hooks.is_parked(courier->hooks.context, courier->batch, event)) {
-            courier->fates[event] = FATE_PARKED;
-            courier->hooks.parked(courier->hooks.context, courier->batch, event);
+    uint32_t end;
+    for (uint32_t begin = range->begin; begin < range->end; begin = end) {
+        bool parked = false;
+        end = unit_end(courier, *range, begin);
+        for (uint32_t at = begin; at < end && !parked; at++) {
+            parked = courier->hooks.is_parked(courier->hooks.context, courier->batch,
+                                              courier->order[at]);
+        }
+        for (uint32_t at = begin; at < end && parked; at++) {
+            courier->fates[courier->order[at]] = FATE_PARKED;
+            courier->hooks.parked(courier->hooks.context, courier->batch, courier->order[at]);
             any = true;
         }
     }
@@ -186,14 +205,24 @@ static void range_park(struct courier *courier, struct courier_lane *lane)
     }
 }
 
-static void range_halve(struct courier_lane *lane)
+/* False: it is a single event, or a transaction that stays together. */
+static bool range_halve(const struct courier *courier, struct courier_lane *lane)
 {
     struct courier_range whole = lane->ranges[lane->depth - 1];
-    uint32_t middle = whole.begin + (whole.end - whole.begin) / 2;
+    uint32_t half = whole.begin + (whole.end - whole.begin) / 2;
+    uint32_t middle = unit_end(courier, whole, whole.begin);
+    for (uint32_t end = middle; end <= half && end < whole.end;) {
+        middle = end; /* where a unit ends, as near before the half as there is one */
+        end = unit_end(courier, whole, end);
+    }
+    if (middle == whole.end) {
+        return false;
+    }
     FAN_ASSERT(lane->depth < COURIER_DEPTH_MAX); /* 32 halvings of 2^32 events at the most */
     lane->ranges[lane->depth - 1] = (struct courier_range){middle, whole.end};
     lane->ranges[lane->depth++] = (struct courier_range){whole.begin, middle};
     lane->failures = 0;
+    return true;
 }
 
 /* A batch of some events of the courier's, of its format only. */
@@ -274,21 +303,31 @@ static bool convict(struct courier *courier, uint32_t event, uint32_t attempts,
     return kept;
 }
 
+/* The lane's next range stood alone, and was refused. */
+static void range_convict(struct courier *courier, struct courier_lane *lane,
+                          const struct fan_error *error)
+{
+    struct courier_range range = lane->ranges[lane->depth - 1];
+    uint32_t attempts = lane->failures + 1;
+    bool kept = true;
+    for (uint32_t at = range.begin; at < range.end && kept; at++) {
+        kept = convict(courier, courier->order[at], attempts, error);
+    }
+    if (kept) {
+        range_settle(courier, lane);
+        lane->failures = 0;
+    }
+}
+
 /* The whole of the lane's next range was refused. */
 static void range_refused(struct courier *courier, struct courier_lane *lane,
                           const struct answer *answer, struct rng *rng, int64_t now_us)
 {
-    struct courier_range range = lane->ranges[lane->depth - 1];
     courier->error = answer->error;
     switch (answer->status) {
     case FAN_POISON:
-        if (range.end - range.begin > 1) {
-            range_halve(lane);
-            return;
-        }
-        if (convict(courier, courier->order[range.begin], lane->failures + 1, &answer->error)) {
-            range_settle(courier, lane);
-            lane->failures = 0;
+        if (!range_halve(courier, lane)) {
+            range_convict(courier, lane, &answer->error);
         }
         return;
     case FAN_FATAL:

@@ -77,6 +77,8 @@ struct courier {
     struct backoff backoff;
     struct courier_lane *lanes; /* owned */
     size_t lanes_count;
+    bool whole; /* transactions are never taken apart; needs a single lane. Set before the first
+                   batch. */
 
     struct batch *batch;    /* a reference; NULL: nothing to do */
     uint32_t *order;        /* owned: the events of the segment, lane by lane */

@@ -251,29 +251,71 @@ static bool fetch_see(void *context, const struct deadletter *letter)
     return !fetch->starved;
 }
 
-static void job_fetch(struct letter_job *job, struct store *store)
+/* The next letters as the job's batch, at most so many; FAN_AGAIN: there are none. */
+static enum fan_status fetch_batch(struct letter_job *job, struct store *store, uint64_t entries,
+                                   uint64_t bytes)
 {
     struct fetch fetch = {.job = job};
     job->batch = batch_pool_take(job->pool);
     if (job->batch == NULL) {
-        job->status =
-            fan_fail(&job->error, FAN_RETRY, "could not read dead letters: out of memory");
-        return;
+        return fan_fail(&job->error, FAN_RETRY, "could not read dead letters: out of memory");
     }
-    job->status = deadletter_backlog(
-        store, job->owner->pipeline, job->owner->target, job->position.commit_lsn.value,
-        job->position.seq, LETTER_FETCH_EVENTS, LETTER_FETCH_BYTES, fetch_see, &fetch, &job->error);
-    size_t count = job->batch->events_count;
-    if (job->status == FAN_OK && count == 0) {
-        job->status = fetch.starved ? fan_fail(&job->error, FAN_RETRY,
-                                               "could not read dead letters: out of memory")
-                                    : FAN_AGAIN;
+    enum fan_status status = deadletter_backlog(store, job->owner->pipeline, job->owner->target,
+                                                job->position.commit_lsn.value, job->position.seq,
+                                                entries, bytes, fetch_see, &fetch, &job->error);
+    if (status == FAN_OK && job->batch->events_count == 0) {
+        status = fetch.starved ? fan_fail(&job->error, FAN_RETRY,
+                                          "could not read dead letters: out of memory")
+                               : FAN_AGAIN;
     }
-    if (job->status != FAN_OK) {
+    if (status != FAN_OK) {
         batch_unref(job->batch);
         job->batch = NULL;
+    }
+    return status;
+}
+
+/* How many of the batch's events there are up to the last end of a transaction in it. */
+static size_t events_whole(const struct batch *batch)
+{
+    size_t end = batch->events_count;
+    while (end > 0 && !batch->events[end - 1].txn_end) {
+        end--;
+    }
+    return end;
+}
+
+static void job_fetch(struct letter_job *job, struct store *store)
+{
+    uint64_t entries = LETTER_FETCH_EVENTS;
+    uint64_t bytes = LETTER_FETCH_BYTES;
+    size_t before = 0;
+    job->status = fetch_batch(job, store, entries, bytes);
+    /* One transaction that is larger: those of such a target fit a batch. Rows that have become a
+     * gap may have taken its end with them. */
+    while (job->status == FAN_OK && job->owner->whole && events_whole(job->batch) == 0 &&
+           job->batch->events_count > before) {
+        before = job->batch->events_count;
+        entries *= 2;
+        bytes *= 2;
+        batch_unref(job->batch);
+        job->status = fetch_batch(job, store, entries, bytes);
+    }
+    if (job->status != FAN_OK) {
         return;
     }
+    size_t count = events_whole(job->batch);
+    if (job->owner->whole && count > 0 && count < job->batch->events_count) {
+        struct batch *whole = batch_slice(job->batch, job->owner->format, 0, count);
+        batch_unref(job->batch);
+        job->batch = whole;
+        if (whole == NULL) {
+            job->status =
+                fan_fail(&job->error, FAN_RETRY, "could not read dead letters: out of memory");
+            return;
+        }
+    }
+    count = job->batch->events_count;
     job->batch->part = job->batch->events[count - 1].txn_end ? TXN_WHOLE : TXN_FIRST;
 }
 

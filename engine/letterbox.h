@@ -36,6 +36,7 @@ struct letter_owner {
     const char *target;
     const char *format_name; /* of the envelope */
     size_t format;           /* in batches */
+    bool whole;              /* a fetch ends where a transaction ends */
     const struct encode_context *encode;
 };
 

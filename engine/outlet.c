@@ -62,6 +62,7 @@ static enum fan_status outlet_parts_init(struct outlet *outlet, const struct out
         .pipeline = outlet->pipeline,
         .target = outlet->name,
         .format_name = setup->target_settings->format,
+        .whole = outlet->transactions,
         .format = setup->format,
         .encode = setup->encode,
     };
@@ -102,6 +103,7 @@ enum fan_status outlet_init(struct outlet *outlet, const struct outlet_setup *se
             settings->commit_policy.mode == COMMIT_ALL ||
             (settings->commit_policy.mode == COMMIT_REQUIRED && setup->target_settings->required),
         .answering = type->request != NULL,
+        .transactions = setup->target_settings->transactions,
         .max_inflight = type->window_bytes != 0 ? 0 : (uint64_t)settings->batch.max_inflight,
         .checkpoint = {.position = POSITION_NONE},
         .settled = POSITION_NONE,
@@ -504,8 +506,8 @@ enum offer outlet_offer(struct outlet *outlet, struct batch *batch,
     if (!taken) {
         outlet_probe_gap(outlet, moment);
         struct fan_position before = outlet->given;
-        taken = batch->refusals_count == 0 ? outlet_give(outlet, batch, first, moment)
-                                           : outlet_give_apart(outlet, batch, first, moment);
+        taken = outlet_refuses(outlet, batch) ? outlet_give_apart(outlet, batch, first, moment)
+                                              : outlet_give(outlet, batch, first, moment);
         if (!taken && position_compare(before, outlet->given) == 0) {
             return OFFER_WAIT;
         }

@@ -92,7 +92,9 @@ static bool hook_convict(void *context, const struct batch *batch, size_t event,
               LOG_NUMBER("seq", batch->events[event].position.seq));
     outlet_bury(outlet, batch, event, LETTER_POISON, attempts, error);
     outlet_park(outlet, batch, event);
-    outlet_count_poison(outlet);
+    if (!outlet->transactions || event == 0 || !batch_same_txn(batch, event - 1)) {
+        outlet_count_poison(outlet); /* a transaction is convicted once */
+    }
     return true;
 }
 
@@ -116,10 +118,12 @@ enum fan_status outlet_courier_init(struct outlet *outlet, const struct outlet_s
                                   .convict = hook_convict,
                                   .parked = hook_parked,
                                   .context = outlet};
-    size_t lanes = (size_t)setup->settings->batch.max_inflight;
-    return courier_init(&outlet->courier, setup->target, (uint32_t)setup->index, setup->pool,
-                        setup->format, lanes < COURIER_LANES_MAX ? lanes : COURIER_LANES_MAX,
-                        backoff, hooks, reterr);
+    size_t lanes = outlet->transactions ? 1 : (size_t)setup->settings->batch.max_inflight;
+    enum fan_status status = courier_init(
+        &outlet->courier, setup->target, (uint32_t)setup->index, setup->pool, setup->format,
+        lanes < COURIER_LANES_MAX ? lanes : COURIER_LANES_MAX, backoff, hooks, reterr);
+    outlet->courier.whole = outlet->transactions;
+    return status;
 }
 
 bool outlet_courier_take(struct outlet *outlet, struct batch *batch, size_t first)

@@ -6,7 +6,7 @@
  *     outlet_window.c     the positional way to the target
  *     outlet_courier.c    the answering way to the target
  *     outlet_diversion.c  into the backlog, and back
- *     outlet_refusal.c    events that the encoder has refused
+ *     outlet_refusal.c    events that are refused before the target sees them
  *     outlet_replay.c     letters that go out once more
  */
 #ifndef ENGINE_OUTLET_INTERNAL_H
@@ -71,6 +71,8 @@ void outlet_count_poison(struct outlet *outlet);
 
 /* ---- outlet_refusal.c ---- */
 
+/* Whether some event of the batch may be refused before the target sees it. */
+bool outlet_refuses(const struct outlet *outlet, const struct batch *batch);
 /* Where the run of events that begins at `first` ends: all of them are refused, or none. */
 size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
                           bool *ret_refused);

@@ -1,6 +1,6 @@
 /*
- * outlet_refusal.c - events that the encoder of this target's format has refused: they become dead
- * letters before what follows them goes on.
+ * outlet_refusal.c - events that the encoder of this target's format has refused, and transactions
+ * that it cannot have as a whole: they become dead letters before what follows them goes on.
  *
  * NOTES
  * The batch is taken apart into runs of events that are refused and runs that are not. A refused run
@@ -12,13 +12,38 @@
 #include "base/log.h"
 #include "engine/outlet_internal.h"
 
+/* A target that takes whole transactions gets no part of one. */
+static bool is_torn(const struct outlet *outlet, const struct batch *batch)
+{
+    return outlet->transactions && outlet->answering && batch->part != TXN_WHOLE;
+}
+
+bool outlet_refuses(const struct outlet *outlet, const struct batch *batch)
+{
+    return batch->refusals_count > 0 || is_torn(outlet, batch);
+}
+
+/* Why the event is refused, or NULL. */
+static const struct fan_error *refusal_of(const struct outlet *outlet, const struct batch *batch,
+                                          size_t event)
+{
+    static const struct fan_error torn = {
+        .code = "TRANSACTION_TOO_LARGE",
+        .text = "its transaction is larger than a batch, and the target takes whole ones only",
+        .hint = "raise batch.max_bytes of the pipeline"};
+    const struct batch_refusal *refusal = batch_refusal(batch, event, outlet->format);
+    if (refusal != NULL) {
+        return &refusal->error;
+    }
+    return is_torn(outlet, batch) ? &torn : NULL;
+}
+
 size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
                           bool *ret_refused)
 {
     size_t end = first + 1;
-    bool refused = batch_refusal(batch, first, outlet->format) != NULL;
-    while (end < batch->events_count &&
-           (batch_refusal(batch, end, outlet->format) != NULL) == refused) {
+    bool refused = refusal_of(outlet, batch, first) != NULL;
+    while (end < batch->events_count && (refusal_of(outlet, batch, end) != NULL) == refused) {
         end++;
     }
     *ret_refused = refused;
@@ -28,18 +53,20 @@ size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch
 static void refusal_bury(struct outlet *outlet, struct batch *batch, size_t first, size_t end)
 {
     for (size_t event = first; event < end; event++) {
-        const struct batch_refusal *refusal = batch_refusal(batch, event, outlet->format);
+        const struct fan_error *why = refusal_of(outlet, batch, event);
         struct fan_position position = batch->events[event].position;
         log_write(LOG_WARN, "event is a dead letter", LOG_TEXT("pipeline", outlet->pipeline),
-                  LOG_TEXT("target", outlet->name), LOG_TEXT("error", refusal->error.text),
-                  LOG_TEXT("hint", refusal->error.hint),
-                  LOG_LSN("commit", position.commit_lsn.value), LOG_NUMBER("seq", position.seq));
-        outlet->letters_serial = letter_writer_add(&outlet->letters, batch, event, event + 1,
-                                                   LETTER_POISON, 0, &refusal->error);
+                  LOG_TEXT("target", outlet->name), LOG_TEXT("error", why->text),
+                  LOG_TEXT("hint", why->hint), LOG_LSN("commit", position.commit_lsn.value),
+                  LOG_NUMBER("seq", position.seq));
+        outlet->letters_serial =
+            letter_writer_add(&outlet->letters, batch, event, event + 1, LETTER_POISON, 0, why);
         if (outlet->answering) {
             outlet_park(outlet, batch, event); /* others take a log, and keep no keys */
         }
-        outlet_count_poison(outlet);
+        if (!is_torn(outlet, batch) || (event == 0 && batch->part == TXN_FIRST)) {
+            outlet_count_poison(outlet);
+        }
     }
     outlet->refused_until = batch->events[end - 1].position;
 }
@@ -47,7 +74,7 @@ static void refusal_bury(struct outlet *outlet, struct batch *batch, size_t firs
 /* Without dead letters: a target that may not lose anything holds; another one gets a gap. */
 static bool refusal_give_up(struct outlet *outlet, struct batch *batch, size_t first, size_t end)
 {
-    const struct fan_error *why = &batch_refusal(batch, first, outlet->format)->error;
+    const struct fan_error *why = refusal_of(outlet, batch, first);
     if (outlet->divert == BACKLOG_NONE || outlet->counts) {
         outlet->squeezed = outlet->divert != BACKLOG_NONE;
         if (!outlet->fatal) {

@@ -155,6 +155,17 @@ static void pipeline_encourage(struct pipeline *pipeline)
     }
 }
 
+/* The commit LSN of the last event that every target was given in an earlier run. */
+static struct fan_lsn outlets_given(const struct pipeline *pipeline)
+{
+    struct fan_lsn given = {UINT64_MAX};
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        struct fan_lsn commit_lsn = pipeline->outlets[index].given.commit_lsn;
+        given = commit_lsn.value < given.value ? commit_lsn : given;
+    }
+    return given;
+}
+
 static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
 {
     uint64_t serial;
@@ -184,6 +195,7 @@ static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
     case WISH_DRAIN:
         if (pipeline->run == RUN_IDLE) {
             pipeline->run = RUN_STARTING;
+            assembler_resume(&pipeline->assembler, outlets_given(pipeline));
         } else if (pipeline->run == RUN_HELD) {
             pipeline->run = RUN_FLOWING;
         }
@@ -336,8 +348,10 @@ static bool pipeline_take(struct pipeline *pipeline)
     size_t max = room < PIPELINE_TAKE_MAX ? room : PIPELINE_TAKE_MAX;
     struct ring_taken taken = ring_take(&pipeline->ring, pipeline->taken, max);
     pipeline->taken_count = taken.count;
-    if (taken.count == 0 && taken.whole) {
-        assembler_end_txn(&pipeline->assembler);
+    struct fan_error error;
+    if (taken.count == 0 && taken.whole &&
+        assembler_end_txn(&pipeline->assembler, &error) != FAN_OK) {
+        pipeline_fail(pipeline, true, &error);
     }
     if (taken.wake_reader) {
         pipeline->hooks.wake_reader(pipeline->hooks.context, pipeline);

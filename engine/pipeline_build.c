@@ -20,6 +20,7 @@ static struct encode_settings format_of(const struct settings_target *target)
         .type = encoder_type_find(target->format),
         .int8_as_string = target->int8 != 0,
         .special_values = (enum special_values)target->special_values,
+        .transactions = target->transactions,
     };
 }
 

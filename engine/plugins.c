@@ -27,6 +27,7 @@ const struct conf_plugins *engine_plugins(void)
         targets[index] = (struct conf_plugin){.type = target_types[index]->name,
                                               .table = target_types[index]->table,
                                               .address = target_types[index]->address,
+                                              .marks_fault = target_types[index]->marks_fault,
                                               .answers = target_types[index]->request != NULL};
         plugins.targets_count = index + 1;
     }

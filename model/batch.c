@@ -307,6 +307,17 @@ size_t batch_first_beyond(const struct batch *batch, struct fan_position positio
     return low;
 }
 
+bool batch_same_txn(const struct batch *batch, size_t event)
+{
+    if (event + 1 >= batch->events_count) {
+        return false;
+    }
+    const struct batch_event *left = &batch->events[event];
+    const struct batch_event *right = &batch->events[event + 1];
+    return !left->txn_end && left->op != CHANGE_GAP && left->position.seq >= 0 &&
+           left->position.commit_lsn.value == right->position.commit_lsn.value;
+}
+
 uint64_t batch_rows(const struct batch *batch, size_t first, size_t end)
 {
     uint64_t rows = 0;

@@ -132,6 +132,8 @@ struct batch *batch_slice(struct batch *batch, size_t format, size_t first, size
 
 /* The first event that is beyond `position`; events_count when none is. */
 size_t batch_first_beyond(const struct batch *batch, struct fan_position position);
+/* Whether the event after this one is of the same transaction. */
+bool batch_same_txn(const struct batch *batch, size_t event);
 /* How many of events [first, end) stand for a change; a gap's marker does not. */
 uint64_t batch_rows(const struct batch *batch, size_t first, size_t end);
 

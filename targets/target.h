@@ -180,6 +180,10 @@ struct target_type {
      * Writes the word (a path, ...) or "" into `text`. May be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
 
+    /* Why it cannot have marks of transactions among its events (conf `transactions`), or NULL. May be
+     * NULL: it can. Static text. */
+    const char *(*marks_fault)(const void *options);
+
     /* What a durable event has survived to be called that: "disk", or "os" when a power cut may
      * still lose it. Static text. NULL: the far side answers for it, or nothing is kept. */
     const char *(*durability)(const void *options);

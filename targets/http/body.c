@@ -52,7 +52,6 @@ void body_release(struct body *body)
 void body_rewind(struct body *body)
 {
     body->position = 0;
-    body->separator_of = body->first;
 }
 
 size_t body_wire_size(const struct body *body)
@@ -60,19 +59,17 @@ size_t body_wire_size(const struct body *body)
     return body->compressed ? body->packed.size : body->size;
 }
 
-/* Puts commas and the last bracket over the newlines in `out`, which holds what stands at
- * [position, position + size) of the events' bytes. */
-static void write_separators(struct body *body, size_t position, uint8_t *out, size_t size)
+/* Puts commas, and the last bracket, over the newlines in `out`, which holds what stands at `position`
+ * of the events' bytes. One stands behind every event and every mark of a transaction, and nowhere
+ * else: JSON without white space has none. */
+static void write_separators(const struct body *body, size_t position, uint8_t *out, size_t size)
 {
-    const uint32_t *ends = body->batch->encoded[body->format].ends;
-    size_t start = body->first == 0 ? 0 : (size_t)ends[body->first - 1] + 1;
-    while (body->separator_of < body->end) {
-        size_t at = ends[body->separator_of] - start;
-        if (at >= position + size) {
-            return;
-        }
-        body->separator_of++;
-        out[at - position] = body->separator_of == body->end ? ']' : ',';
+    uint8_t *end = out + size;
+    for (uint8_t *at = out; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++) {
+        *at = ',';
+    }
+    if (position + size == body->size - 1) { /* but for the first bracket */
+        out[size - 1] = ']';
     }
 }
 

@@ -31,8 +31,7 @@ struct body {
     size_t end;
     size_t size; /* in all, before compression */
 
-    size_t position;     /* of the next byte read */
-    size_t separator_of; /* the event whose separator comes next */
+    size_t position; /* of the next byte read */
 
     bool compressed;
     struct bytes packed;

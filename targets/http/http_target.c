@@ -194,6 +194,22 @@ static int64_t http_tick(struct target *target, int64_t now_us)
     return INT64_MAX;
 }
 
+/* A request has to hold what stands between two marks. */
+static const char *http_marks_fault(const void *section)
+{
+    const struct http_options *options = section;
+    struct url_template url;
+    if (options->mode == HTTP_MODE_SINGLE) {
+        return "\"mode: single\" sends each event alone";
+    }
+    if (url_template_parse(options->url, &url) != NULL) {
+        return NULL; /* said elsewhere */
+    }
+    bool varies = url.varies;
+    url_template_release(&url);
+    return varies ? "its \"url\" sends events of different tables apart" : NULL;
+}
+
 const struct target_type http_target_type = {
     .name = "http",
     .table = &http_options_table,
@@ -204,4 +220,5 @@ const struct target_type http_target_type = {
     .stop = http_stop,
     .destroy = http_destroy,
     .labels = true,
+    .marks_fault = http_marks_fault,
 };

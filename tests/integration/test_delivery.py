@@ -634,6 +634,65 @@ def test_k7_a_dead_target_for_a_minute_costs_its_sibling_nothing(scene, receiver
     assert [event["id"] for event in got] == [event["id"] for event in events]
 
 
+def transactions_of(lines):
+    """The changes between each pair of marks, none of which may be missing."""
+    done, begun = [], None
+    for line in lines:
+        if line["op"] == "begin":
+            assert begun is None, line
+            begun = []
+        elif line["op"] == "commit":
+            done.append(begun)
+            begun = None
+        else:
+            begun.append(line)
+    assert begun is None
+    return done
+
+
+@pytest.mark.parametrize("body", ["json", "ndjson"])
+def test_e16_a_target_that_asks_gets_whole_transactions_between_marks(scene, receivers, body):
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    engine = scene.engine(conf_of(
+        scene, [file_target(scene), file_target(scene, "log", transactions=True),
+                http(hook, transactions=True, body=body)],
+        batch={"max_bytes": "16kB", "max_events": 50})).start()
+    for first in range(1, 400, 4):
+        if first == 101:
+            hook.down()
+        scene.sql("INSERT INTO t SELECT i, 'x' FROM generate_series(%s, %s) i; "
+                  "INSERT INTO t VALUES (%s, %s)", first, first + 2, first + 3,
+                  "needle" if first == 201 else "x")
+        if first == 101:  # isolated: its dead letters are given back whole, too
+            wait_until(lambda: engine.state() == "ERROR", 20)
+        if first == 301:
+            hook.up()
+            engine.kill9()
+            engine.start()
+    insert(scene, 1001, 2000, "a row of a transaction that no batch can hold")
+    insert(scene, 3001, 3003)
+    scene.caught_up()
+    wait_until(lambda: engine.state() == "STREAMING", 20)
+    scene.caught_up()
+    small = [list(range(first, first + 4)) for first in range(1, 400, 4)] + [[3001, 3002, 3003]]
+    log = [ids(changes) for changes in transactions_of(scene.records("log").all())]
+    assert log == small[:-1] + [list(range(1001, 2001))] + small[-1:]
+    assert len(scene.records().all()) == 400 + 1000 + 3  # without marks
+    got = [ids(changes) for request in hook.requests()
+           for changes in transactions_of(request["taken"])]
+    assert unique(got) == [changes for changes in small if changes[0] != 201]
+    letters = json.loads(dlq(engine, "list", "--json", "--limit", "2000"))["dead_letters"]
+    codes = [entry["code"] for entry in letters]
+    assert codes.count("HTTP_400") == 4 and codes.count("TRANSACTION_TOO_LARGE") == 1000
+
+
+def unique(groups):
+    """In their first order: what was sent again after a crash counts once."""
+    return [list(group) for group in dict.fromkeys(tuple(group) for group in groups)]
+
+
 def test_e13_checkpoints_are_shown_with_their_age(scene, receivers):
     table(scene)
     hook = receivers()

@@ -3,6 +3,7 @@
  * is over max_bytes; then parts that hold nothing else.
  */
 #include <check.h>
+#include <string.h>
 
 #include "engine/assembler.h"
 #include "tests/unit/engine_fixture.h"
@@ -35,13 +36,27 @@ static enum fan_status encode(struct encoder *self, const struct change *change,
     return FAN_OK;
 }
 
+static enum fan_status encoder_mark(struct encoder *self, enum txn_mark mark,
+                                    const struct change *change, struct bytes *out,
+                                    struct fan_error *reterr)
+{
+    (void)self; /* it has no state */
+    (void)reterr;
+    bytes_append_format(out, "%c%u", mark == TXN_MARK_BEGIN ? 'b' : 'c',
+                        (unsigned)change->position.commit_lsn.value);
+    return FAN_OK;
+}
+
 static void encoder_destroy(struct encoder *self)
 {
     (void)self; /* static */
 }
 
-static const struct encoder_type encoder_type = {
-    .name = "test", .create = encoder_create, .encode = encode, .destroy = encoder_destroy};
+static const struct encoder_type encoder_type = {.name = "test",
+                                                 .create = encoder_create,
+                                                 .encode = encode,
+                                                 .mark = encoder_mark,
+                                                 .destroy = encoder_destroy};
 static struct assembler assembler;
 
 static void open_assembler(size_t max_events, size_t max_bytes, bool respect)
@@ -107,7 +122,7 @@ START_TEST(assembler_large_transaction_is_cut_into_marked_parts)
     add(10, 3, false);
     add(10, 4, false);
     expect_cut(CUT_IF_FULL, 2, TXN_MIDDLE);
-    assembler_end_txn(&assembler);
+    ck_assert_int_eq(assembler_end_txn(&assembler, NULL), FAN_OK);
     expect_cut(CUT_IF_FULL, 1, TXN_LAST);
     ck_assert_uint_eq(assembler_open_events(&assembler), 0);
 }
@@ -129,7 +144,7 @@ START_TEST(assembler_open_transaction_is_not_cut_by_idleness)
     open_assembler(100, 10000, true);
     add(10, 0, false);
     ck_assert_ptr_null(assembler_cut(&assembler, CUT_NOW, 1));
-    assembler_end_txn(&assembler);
+    ck_assert_int_eq(assembler_end_txn(&assembler, NULL), FAN_OK);
     expect_cut(CUT_NOW, 1, TXN_WHOLE);
 }
 END_TEST
@@ -141,6 +156,58 @@ START_TEST(assembler_another_commit_ends_the_transaction_before)
     add(10, 0, false);
     add(20, 0, false);
     expect_cut(CUT_NOW, 1, TXN_WHOLE);
+}
+END_TEST
+
+/* The lines of event `index` but for the event's own, joined by a space. */
+static void expect_marks(const struct batch *batch, size_t index, const char *expected)
+{
+    char text[64] = "";
+    size_t size;
+    const char *bytes = (const char *)batch_event_bytes(batch, 0, index, &size);
+    for (const char *at = bytes; at < bytes + size;) {
+        const char *end = memchr(at, '\n', (size_t)(bytes + size - at));
+        end = end == NULL ? bytes + size : end;
+        (void)strncat(text, *at == 'x' ? "x" : at, *at == 'x' ? 1 : (size_t)(end - at));
+        at = end + 1;
+    }
+    ck_assert_str_eq(text, expected);
+}
+
+START_TEST(assembler_marks_stand_around_each_transaction)
+{
+    open_assembler(100, 6 * EVENT_BYTES, true);
+    assembler.formats[0].transactions = true;
+    assembler_resume(&assembler, (struct fan_lsn){5});
+    add(5, 7, true); /* the rest of one that was begun before */
+    add(10, 0, false);
+    add(10, 1, false); /* the next one tells that it was the last */
+    add(20, -1, true); /* a message on its own */
+    add(20, 0, true);
+    struct batch *batch = assembler_cut(&assembler, CUT_NOW, 0);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->events_count, 5);
+    static const char *const marks[] = {"xc5", "b10x", "xc10", "x", "b20xc20"};
+    for (size_t index = 0; index < 5; index++) {
+        expect_marks(batch, index, marks[index]);
+    }
+    batch_unref(batch);
+    for (int64_t seq = 0; seq < 9; seq++) {
+        add(30, seq, false);
+        batch = assembler_cut(&assembler, CUT_IF_FULL, 0);
+        if (batch != NULL) {
+            ck_assert_int_eq(batch->part, TXN_FIRST);
+            expect_marks(batch, 0, "b30x");
+            expect_marks(batch, batch->events_count - 1, "x");
+            batch_unref(batch);
+        }
+    }
+    ck_assert_int_eq(assembler_end_txn(&assembler, NULL), FAN_OK);
+    batch = assembler_cut(&assembler, CUT_NOW, 0);
+    ck_assert_int_eq(batch->part, TXN_LAST);
+    expect_marks(batch, 0, "x");
+    expect_marks(batch, batch->events_count - 1, "xc30");
+    batch_unref(batch);
 }
 END_TEST
 
@@ -168,6 +235,7 @@ int main(void)
     tcase_add_test(cases, assembler_over_max_bytes_gives_earlier_transactions_first);
     tcase_add_test(cases, assembler_open_transaction_is_not_cut_by_idleness);
     tcase_add_test(cases, assembler_another_commit_ends_the_transaction_before);
+    tcase_add_test(cases, assembler_marks_stand_around_each_transaction);
     tcase_add_test(cases, assembler_due_only_after_max_us);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -34,6 +34,7 @@
 #define OPTIONAL PIPELINE("{type: stdout, required: false}")
 #define TWO PIPELINE("{type: stdout}, {type: file, path: /x}")
 #define TWO_ONE_OPTIONAL PIPELINE("{type: stdout}, {type: file, path: /x, required: false}")
+#define TRANSACTIONS PIPELINE("{type: stdout, transactions: true}")
 #define ANSWERING PIPELINE("{type: 'null'}")
 
 static const struct {
@@ -600,6 +601,29 @@ static const struct {
      "    \303\274n\303\257c\303\266d\303\251: ***\n"
      "    ^~~~~~~\n"
      "  hint: keys here: data_dir, shutdown_timeout, api, log, dead_letters, sources, pipelines\n"},
+    {TRANSACTIONS "  batch: {respect_source_tx: false}\n",
+     "c.yaml:6:42: error: target \"stdout\" cannot have transactions: batches end within "
+     "transactions\n"
+     "      targets: [{type: stdout, transactions: true}]\n"
+     "                                             ^~~~\n"
+     "  hint: remove \"respect_source_tx: false\" from \"batch\"\n"},
+    {TRANSACTIONS "  buffer: {policy: drop_oldest}\n",
+     "c.yaml:6:42: error: target \"stdout\" cannot have transactions: \"drop_oldest\" takes single "
+     "changes out of them\n"
+     "      targets: [{type: stdout, transactions: true}]\n"
+     "                                             ^~~~\n"
+     "  hint: use another buffer policy: block and spill lose nothing\n"
+     "c.yaml:7:20: warning: lossy: \"drop_oldest\" gives up changes when the buffer is full\n"
+     "      buffer: {policy: drop_oldest}\n"
+     "                       ^~~~~~~~~~~\n"
+     "  hint: block and spill lose nothing\n"},
+    {PIPELINE("{type: stdout, special_values: fail, transactions: true}"),
+     "c.yaml:6:64: error: target \"stdout\" cannot have transactions: \"special_values: fail\" "
+     "takes "
+     "single events out of them\n"
+     "      targets: [{type: stdout, special_values: fail, transactions: true}]\n"
+     "                                                                   ^~~~\n"
+     "  hint: set \"special_values\" to string or null\n"},
 };
 
 /* What is allowed, and said. */

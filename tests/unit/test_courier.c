@@ -39,6 +39,7 @@ static bool parked_keys[EVENTS_MAX];
 static bool parking;
 static size_t parked_events;
 static size_t keys_count;
+static size_t txn_events; /* events of a transaction; 0: all are of one */
 
 static enum fan_status request(struct target *target, struct batch *batch, struct answer *answer,
                                int64_t now_us, struct fan_error *reterr)
@@ -138,6 +139,7 @@ static void open_courier(size_t lanes)
     convictions = parked_events = 0;
     parking = keeps_none = false;
     keys_count = 7;
+    txn_events = 0;
     rng = rng_seeded(11);
     pool = batch_pool_create(1, true, 2, 1 << 20);
     ck_assert_ptr_nonnull(pool);
@@ -174,7 +176,9 @@ static void begin(size_t count, size_t first, size_t barrier_each)
         if (barrier) {
             label_size = snprintf(label, sizeof(label), "public%ct%c%c", 0, 0, 0);
         }
-        const struct batch_event event = {.position = {{10}, (int64_t)index}, .op = CHANGE_INSERT};
+        uint64_t txn = txn_events == 0 ? 0 : index / txn_events;
+        const struct batch_event event = {.position = {{10 + txn}, (int64_t)index},
+                                          .op = CHANGE_INSERT};
         ck_assert_int_eq(batch_append(batch, &event, 0, (const uint8_t *)payload, (size_t)size,
                                       (const uint8_t *)label, (size_t)label_size),
                          FAN_OK);
@@ -430,6 +434,54 @@ START_TEST(courier_later_events_of_a_convicted_key_are_parked)
 }
 END_TEST
 
+/* Every open request holds whole transactions only. */
+static void expect_whole(void)
+{
+    for (size_t at = 0; at < far.open; at++) {
+        const struct batch *batch = far.batches[at];
+        ck_assert_uint_eq(event_of(batch, 0) % txn_events, 0);
+        ck_assert_uint_eq((event_of(batch, batch->events_count - 1) + 1) % txn_events, 0);
+    }
+}
+
+START_TEST(courier_whole_transactions_are_convicted_and_parked_as_one)
+{
+    for (size_t poison = 0; poison < 60; poison++) {
+        open_courier(1);
+        courier.whole = true;
+        parking = true;
+        txn_events = 3;
+        keys_count = 100; /* nobody is parked in here */
+        begin(60, 0, 0);
+        far.poison[poison] = true;
+        courier_send(&courier, &rng, 1);
+        while (far.open > 0) {
+            expect_whole();
+            answer_at(0, FAN_AGAIN, 1);
+            courier_send(&courier, &rng, 1);
+        }
+        ck_assert(courier_done(&courier));
+        ck_assert_uint_eq(convictions, 3);
+        ck_assert_uint_eq(far.took_count, 57);
+        for (size_t event = 0; event < 60; event++) {
+            ck_assert(convicted[event] == (event / 3 == poison / 3));
+        }
+        courier_end(&courier);
+        begin(120, 0, 0); /* events 100 to 119 have the keys of 0 to 19, and go with their own */
+        size_t before = far.took_count;
+        run(1);
+        size_t parked_at = poison / 3 * 3; /* its keys are those of convicted events */
+        size_t expected = parked_at + 3 > 20 ? 3 : 6;
+        expected += parked_at == 18 ? 3 : 0; /* 118, 119 of another transaction than 117 */
+        ck_assert_uint_ge(parked_events, expected);
+        ck_assert_uint_eq(parked_events % 3, 0);
+        ck_assert_uint_eq(far.took_count - before + parked_events, 120);
+        courier_end(&courier);
+        close_courier();
+    }
+}
+END_TEST
+
 START_TEST(courier_fatal_sends_nothing_more)
 {
     open_courier(1);
@@ -502,6 +554,7 @@ int main(void)
     tcase_add_test(cases, courier_barrier_waits_for_everything_before_it);
     tcase_add_test(cases, courier_verdicts_settle_the_other_events);
     tcase_add_test(cases, courier_later_events_of_a_convicted_key_are_parked);
+    tcase_add_test(cases, courier_whole_transactions_are_convicted_and_parked_as_one);
     tcase_add_test(cases, courier_fatal_sends_nothing_more);
     tcase_add_test(cases, courier_abandoned_requests_are_pending_again);
     tcase_add_test(cases, courier_no_room_is_no_failure);
