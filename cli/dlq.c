@@ -7,6 +7,7 @@
 
 #include "api/letter_json.h"
 #include "base/clock.h"
+#include "cli/answer.h"
 #include "cli/client.h"
 #include "cli/conf_arguments.h"
 #include "cli/failure.h"
@@ -19,18 +20,6 @@ enum { PATH_SIZE = 28000 };
 
 /* No letter has a greater number: a search behind it looks at none. */
 #define NUMBER_MAX INT64_C(999999999999999999)
-
-int64_t dlq_number_of(const json_t *object, const char *key)
-{
-    const json_t *number = json_object_get(object, key);
-    return json_is_integer(number) ? json_integer_value(number) : -1;
-}
-
-const char *dlq_text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text == NULL ? "" : text;
-}
 
 const char *dlq_letters(uint64_t count)
 {
@@ -456,8 +445,8 @@ static void add_counts(json_t *sum, json_t *page)
     {
         add_number(causes, json_object_get(page, "by_cause"), cause);
     }
-    const char *oldest = dlq_text_of(page, "oldest_at");
-    const char *known = dlq_text_of(sum, "oldest_at");
+    const char *oldest = answer_text(page, "oldest_at");
+    const char *known = answer_text(sum, "oldest_at");
     if (oldest[0] != '\0' && (known[0] == '\0' || strcmp(oldest, known) < 0)) {
         (void)json_object_set(sum, "oldest_at", json_object_get(page, "oldest_at"));
     }
@@ -475,8 +464,8 @@ int dlq_count(struct dlq *dlq, json_t **ret_value)
             return status;
         }
         add_counts(sum, page);
-        more = json_is_true(json_object_get(page, "more"));
-        after = dlq_number_of(page, "after");
+        more = answer_flag(page, "more");
+        after = answer_number(page, "after");
         json_decref(page);
     }
     *ret_value = sum;

@@ -63,10 +63,6 @@ int dlq_nothing(const struct dlq *dlq);
 /* "dead letter" or "dead letters". */
 const char *dlq_letters(uint64_t count);
 
-/* Small readers of answers; -1 and "" when the member is missing. */
-int64_t dlq_number_of(const json_t *object, const char *key);
-const char *dlq_text_of(const json_t *object, const char *key);
-
 /* Options that the verbs share. */
 #define DLQ_OPTIONS_CONF OPTION_CONF, OPTION_SET, OPTION_SOCKET, OPTION_DATA_DIR
 #define DLQ_OPTIONS_SELECT                                                                         \

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "cli/answer.h"
 #include "cli/dlq.h"
 #include "cli/failure.h"
 #include "conf/option.h"
@@ -62,8 +63,8 @@ static int export_all(struct dlq *dlq, struct exporting *exporting)
         status = dlq_page(dlq, dlq->limit - exporting->written, after, true, &page);
         if (status == EXIT_FINE) {
             status = export_page(exporting, page);
-            more = json_is_true(json_object_get(page, "more"));
-            after = dlq_number_of(page, "after");
+            more = answer_flag(page, "more");
+            after = answer_number(page, "after");
             json_decref(page);
         }
     }

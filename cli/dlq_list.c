@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/answer.h"
 #include "cli/dlq.h"
 #include "cli/failure.h"
 #include "cli/output.h"
@@ -30,8 +31,8 @@ static int gather(struct dlq *dlq, uint64_t limit, json_t *list, bool *ret_more,
             return status;
         }
         (void)json_array_extend(list, json_object_get(page, "dead_letters"));
-        more = json_is_true(json_object_get(page, "more"));
-        after = dlq_number_of(page, "after");
+        more = answer_flag(page, "more");
+        after = answer_number(page, "after");
         json_decref(page);
     }
     *ret_more = more;
@@ -42,18 +43,18 @@ static int gather(struct dlq *dlq, uint64_t limit, json_t *list, bool *ret_more,
 static void add_row(struct table *table, const json_t *letter)
 {
     char last[32];
-    (void)snprintf(last, sizeof(last), "%.19s", dlq_text_of(letter, "last_at")); /* to the second */
-    table_add_number(table, dlq_number_of(letter, "number"));
-    table_add(table, dlq_text_of(letter, "pipeline"));
-    table_add(table, dlq_text_of(letter, "target"));
-    table_add(table, dlq_text_of(letter, "table"));
-    table_add(table, dlq_text_of(letter, "key"));
-    table_add(table, dlq_text_of(letter, "op"));
-    table_add(table, dlq_text_of(letter, "cause"));
-    table_add(table, dlq_text_of(letter, "code"));
-    table_add_number(table, dlq_number_of(letter, "attempts"));
+    (void)snprintf(last, sizeof(last), "%.19s", answer_text(letter, "last_at")); /* to the second */
+    table_add_number(table, answer_number(letter, "number"));
+    table_add(table, answer_text(letter, "pipeline"));
+    table_add(table, answer_text(letter, "target"));
+    table_add(table, answer_text(letter, "table"));
+    table_add(table, answer_text(letter, "key"));
+    table_add(table, answer_text(letter, "op"));
+    table_add(table, answer_text(letter, "cause"));
+    table_add(table, answer_text(letter, "code"));
+    table_add_number(table, answer_number(letter, "attempts"));
     table_add(table, last);
-    table_add(table, dlq_text_of(letter, "error"));
+    table_add(table, answer_text(letter, "error"));
 }
 
 static void print_list(const json_t *list, bool more, int64_t after)
@@ -119,21 +120,21 @@ static void print_letter(const json_t *letter)
         "pipeline", "target",     "source",   "table",        "key",    "op",
         "id",       "commit_lsn", "seq",      "committed_at", "cause",  "code",
         "error",    "attempts",   "first_at", "last_at",      "format", "payload_bytes"};
-    (void)printf("dead letter %" PRId64 "\n", dlq_number_of(letter, "number"));
+    (void)printf("dead letter %" PRId64 "\n", answer_number(letter, "number"));
     for (size_t i = 0; i < CONF_COUNT(members); i++) {
         char number[24];
-        const char *text = dlq_text_of(letter, members[i]);
+        const char *text = answer_text(letter, members[i]);
         if (json_is_integer(json_object_get(letter, members[i]))) {
-            (void)snprintf(number, sizeof(number), "%" PRId64, dlq_number_of(letter, members[i]));
+            (void)snprintf(number, sizeof(number), "%" PRId64, answer_number(letter, members[i]));
             text = number;
         }
         print_member(members[i], text);
     }
-    bool base64 = strcmp(dlq_text_of(letter, "payload_encoding"), "base64") == 0;
-    bool cut = json_is_true(json_object_get(letter, "payload_truncated"));
+    bool base64 = strcmp(answer_text(letter, "payload_encoding"), "base64") == 0;
+    bool cut = answer_flag(letter, "payload_truncated");
     (void)printf("\npayload%s%s:\n", base64 ? " in base64" : "",
                  cut ? ", cut (the whole: --full)" : "");
-    output_text(stdout, dlq_text_of(letter, "payload"));
+    output_text(stdout, answer_text(letter, "payload"));
     (void)fputc('\n', stdout);
 }
 
@@ -176,13 +177,13 @@ static int run_show(const struct command *command, const struct arguments *argum
 static void print_count(const json_t *count)
 {
     const json_t *causes = json_object_get(count, "by_cause");
-    int64_t letters = dlq_number_of(count, "count");
+    int64_t letters = answer_number(count, "count");
     (void)printf("%" PRId64 " %s, %" PRId64 " bytes\n", letters, dlq_letters((uint64_t)letters),
-                 dlq_number_of(count, "bytes"));
+                 answer_number(count, "bytes"));
     (void)printf("poison %" PRId64 ", parked %" PRId64 ", isolated %" PRId64 "\n",
-                 dlq_number_of(causes, "poison"), dlq_number_of(causes, "parked"),
-                 dlq_number_of(causes, "isolated"));
-    (void)printf("oldest since %s\n", dlq_text_of(count, "oldest_at"));
+                 answer_number(causes, "poison"), answer_number(causes, "parked"),
+                 answer_number(causes, "isolated"));
+    (void)printf("oldest since %s\n", answer_text(count, "oldest_at"));
 }
 
 static int run_count(const struct command *command, const struct arguments *arguments)
@@ -195,7 +196,7 @@ static int run_count(const struct command *command, const struct arguments *argu
     }
     if (status == EXIT_FINE && arguments_flag(arguments, "json")) {
         status = output_json(json_incref(count));
-    } else if (status == EXIT_FINE && dlq_number_of(count, "count") == 0) {
+    } else if (status == EXIT_FINE && answer_number(count, "count") == 0) {
         status = dlq_nothing(&dlq);
     } else if (status == EXIT_FINE) {
         print_count(count);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/answer.h"
 #include "cli/dlq.h"
 #include "cli/failure.h"
 #include "cli/output.h"
@@ -48,12 +49,12 @@ static void erase_bar(const struct replay *replay)
 
 static void add_slice(struct replay *replay, const json_t *answer)
 {
-    int64_t succeeded = dlq_number_of(answer, "succeeded");
-    int64_t failed = dlq_number_of(answer, "failed");
+    int64_t succeeded = answer_number(answer, "succeeded");
+    int64_t failed = answer_number(answer, "failed");
     replay->succeeded += succeeded > 0 ? (uint64_t)succeeded : 0;
     replay->failed += failed > 0 ? (uint64_t)failed : 0;
-    replay->stopped = json_is_true(json_object_get(answer, "stopped"));
-    (void)snprintf(replay->why, sizeof(replay->why), "%s", dlq_text_of(answer, "why")); /* fits */
+    replay->stopped = answer_flag(answer, "stopped");
+    (void)snprintf(replay->why, sizeof(replay->why), "%s", answer_text(answer, "why")); /* fits */
 }
 
 static int replay_all(struct dlq *dlq, struct replay *replay)
@@ -69,7 +70,7 @@ static int replay_all(struct dlq *dlq, struct replay *replay)
         status = dlq_replay(dlq, left < REPLAY_SLICE ? left : REPLAY_SLICE, after, &answer);
         if (status == EXIT_FINE) {
             add_slice(replay, answer);
-            after = dlq_number_of(answer, "after");
+            after = answer_number(answer, "after");
             more = !replay->stopped && replay->succeeded + replay->failed > before && after > 0 &&
                    replay->succeeded + replay->failed < dlq->limit;
             json_decref(answer);
@@ -118,7 +119,7 @@ static bool begin(struct dlq *dlq, int64_t *ret_count, int *ret_status)
     if (*ret_status != EXIT_FINE) {
         return false;
     }
-    int64_t count = dlq_number_of(counted, "count");
+    int64_t count = answer_number(counted, "count");
     json_decref(counted);
     *ret_count = (uint64_t)count > dlq->limit ? (int64_t)dlq->limit : count;
     if (arguments_flag(dlq->arguments, "dry-run")) {
@@ -170,9 +171,9 @@ static int purge_all(struct dlq *dlq, const char *confirm, uint64_t *purged)
         json_t *answer = NULL;
         status = dlq_purge(dlq, dlq->limit - *purged, after, confirm, &answer);
         if (status == EXIT_FINE) {
-            *purged += (uint64_t)dlq_number_of(answer, "purged");
-            more = json_is_true(json_object_get(answer, "more"));
-            after = dlq_number_of(answer, "after");
+            *purged += (uint64_t)answer_number(answer, "purged");
+            more = answer_flag(answer, "more");
+            after = answer_number(answer, "after");
             json_decref(answer);
         }
     }

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/answer.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -21,24 +22,6 @@ static const char *const pipeline_headings[] = {
     "GAP",      "FILTERED", "PENDING", "LAG BYTES", "LAG TIME",  "RETRIES"};
 static const bool pipeline_right[] = {false, false, true, true, true, true, true,
                                       true,  true,  true, true, true, true};
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text == NULL ? "" : text;
-}
-
-static int64_t number_of(const json_t *object, const char *key)
-{
-    const json_t *number = json_object_get(object, key);
-    return json_is_integer(number) ? json_integer_value(number) : -1;
-}
-
-static double seconds_of(const json_t *object, const char *key)
-{
-    const json_t *number = json_object_get(object, key);
-    return json_is_number(number) ? json_number_value(number) : -1;
-}
 
 static enum output_colour colour_of(const char *state)
 {
@@ -59,21 +42,21 @@ static void print_sources(const json_t *sources)
     const json_t *source = NULL;
     json_array_foreach(sources, index, source)
     {
-        const char *state = text_of(source, "state");
-        bool stalled = json_is_true(json_object_get(source, "stalled"));
-        bool incomplete = json_is_true(json_object_get(source, "incomplete"));
-        table_add(&table, text_of(source, "name"));
+        const char *state = answer_text(source, "state");
+        bool stalled = answer_flag(source, "stalled");
+        bool incomplete = answer_flag(source, "incomplete");
+        table_add(&table, answer_text(source, "name"));
         table_add_coloured(&table,
                            stalled      ? "stalled"
                            : incomplete ? "incomplete"
                                         : state,
                            stalled || incomplete ? COLOUR_BAD : colour_of(state));
-        table_add(&table, text_of(source, "confirmed_lsn"));
-        table_add_size(&table, number_of(source, "lag_bytes"));
-        table_add_seconds(&table, seconds_of(source, "lag_seconds"));
-        table_add_size(&table, number_of(source, "retained_wal_bytes"));
-        table_add_number(&table, number_of(source, "changes"));
-        table_add_number(&table, number_of(source, "reconnects"));
+        table_add(&table, answer_text(source, "confirmed_lsn"));
+        table_add_size(&table, answer_number(source, "lag_bytes"));
+        table_add_seconds(&table, answer_seconds(source, "lag_seconds"));
+        table_add_size(&table, answer_number(source, "retained_wal_bytes"));
+        table_add_number(&table, answer_number(source, "changes"));
+        table_add_number(&table, answer_number(source, "reconnects"));
     }
     table_print(&table);
     table_release(&table);
@@ -86,7 +69,7 @@ static int64_t retries_of(const json_t *status)
     const json_t *target = NULL;
     json_array_foreach(json_object_get(status, "targets"), index, target)
     {
-        retries += number_of(target, "retries");
+        retries += answer_number(target, "retries");
     }
     return retries;
 }
@@ -96,22 +79,22 @@ static void add_pipeline(struct table *table, const json_t *pipeline)
     const json_t *status = json_object_get(pipeline, "status");
     const json_t *buffer = json_object_get(status, "buffer");
     const json_t *counters = json_object_get(status, "counters");
-    const char *state = text_of(status, "state");
+    const char *state = answer_text(status, "state");
     char depth[64];
-    (void)snprintf(depth, sizeof(depth), "%" PRId64 "/%" PRId64, number_of(buffer, "events"),
-                   number_of(buffer, "capacity_events"));
-    table_add(table, text_of(json_object_get(pipeline, "metadata"), "name"));
+    (void)snprintf(depth, sizeof(depth), "%" PRId64 "/%" PRId64, answer_number(buffer, "events"),
+                   answer_number(buffer, "capacity_events"));
+    table_add(table, answer_text(pipeline, "metadata.name"));
     table_add_coloured(table, state, colour_of(state));
     table_add(table, depth);
-    table_add_number(table, number_of(counters, "read"));
-    table_add_number(table, number_of(counters, "delivered"));
-    table_add_number(table, number_of(counters, "dead_lettered"));
-    table_add_number(table, number_of(counters, "spilled"));
-    table_add_number(table, number_of(counters, "gap"));
-    table_add_number(table, number_of(counters, "filtered"));
-    table_add_number(table, number_of(counters, "pending"));
-    table_add_size(table, number_of(status, "lag_bytes"));
-    table_add_seconds(table, seconds_of(status, "lag_seconds"));
+    table_add_number(table, answer_number(counters, "read"));
+    table_add_number(table, answer_number(counters, "delivered"));
+    table_add_number(table, answer_number(counters, "dead_lettered"));
+    table_add_number(table, answer_number(counters, "spilled"));
+    table_add_number(table, answer_number(counters, "gap"));
+    table_add_number(table, answer_number(counters, "filtered"));
+    table_add_number(table, answer_number(counters, "pending"));
+    table_add_size(table, answer_number(status, "lag_bytes"));
+    table_add_seconds(table, answer_seconds(status, "lag_seconds"));
     table_add_number(table, retries_of(status));
 }
 
@@ -147,12 +130,12 @@ static void print_reason(const char *what, const char *name, const char *reason,
 static void print_passed_over(const json_t *pipeline)
 {
     const json_t *status = json_object_get(pipeline, "status");
-    if (!json_is_true(json_object_get(status, "passed_over"))) {
+    if (!answer_flag(status, "passed_over")) {
         return;
     }
-    const char *since = text_of(status, "passed_over_since");
+    const char *since = answer_text(status, "passed_over_since");
     (void)fputs("pipeline ", stdout); /* main() asks ferror() */
-    output_text(stdout, text_of(json_object_get(pipeline, "metadata"), "name"));
+    output_text(stdout, answer_text(pipeline, "metadata.name"));
     (void)printf(": changes%s%s wait in the slot\n", since[0] == '\0' ? "" : " since ", since);
 }
 
@@ -160,14 +143,13 @@ static void print_durability(const json_t *pipeline)
 {
     size_t index = 0;
     const json_t *target = NULL;
-    json_array_foreach(json_object_get(json_object_get(pipeline, "status"), "targets"), index,
-                       target)
+    json_array_foreach(answer_member(pipeline, "status.targets"), index, target)
     {
-        if (strcmp(text_of(target, "durability"), "os") == 0) {
+        if (strcmp(answer_text(target, "durability"), "os") == 0) {
             (void)fputs("pipeline ", stdout); /* main() asks ferror() */
-            output_text(stdout, text_of(json_object_get(pipeline, "metadata"), "name"));
+            output_text(stdout, answer_text(pipeline, "metadata.name"));
             (void)fputs(", target ", stdout);
-            output_text(stdout, text_of(target, "name"));
+            output_text(stdout, answer_text(target, "name"));
             (void)fputs(": durability: os, a power cut may lose what is confirmed\n", stdout);
         }
     }
@@ -180,24 +162,24 @@ static void print_reasons(const json_t *answer)
     const json_t *item = NULL;
     json_array_foreach(json_object_get(answer, "sources"), index, item)
     {
-        const char *holder = text_of(item, "blocked_by");
-        print_reason("source", text_of(item, "name"), text_of(item, "reason"),
-                     text_of(item, "hint"));
+        const char *holder = answer_text(item, "blocked_by");
+        print_reason("source", answer_text(item, "name"), answer_text(item, "reason"),
+                     answer_text(item, "hint"));
         if (holder[0] != '\0') {
             (void)printf("source %s: blocked by the full buffer of pipeline %s\n",
-                         text_of(item, "name"), holder);
+                         answer_text(item, "name"), holder);
         }
     }
     json_array_foreach(json_object_get(answer, "pipelines"), index, item)
     {
-        print_reason("pipeline", text_of(json_object_get(item, "metadata"), "name"),
-                     text_of(json_object_get(item, "status"), "reason"), "");
+        print_reason("pipeline", answer_text(item, "metadata.name"),
+                     answer_text(item, "status.reason"), "");
         print_passed_over(item);
         print_durability(item);
     }
     const json_t *store = json_object_get(answer, "store");
-    if (json_is_true(json_object_get(store, "failing"))) {
-        print_reason("store", "", text_of(store, "error"), "nothing is confirmed meanwhile");
+    if (answer_flag(store, "failing")) {
+        print_reason("store", "", answer_text(store, "error"), "nothing is confirmed meanwhile");
     }
 }
 
@@ -211,11 +193,11 @@ static int print_once(const struct arguments *arguments)
     if (arguments_flag(arguments, "json")) {
         return output_json(answer);
     }
-    bool stopping = json_is_true(json_object_get(answer, "stopping"));
-    bool ready = json_is_true(json_object_get(answer, "ready"));
-    (void)printf(
-        "pgfan %s, %s, started %s\n\n", text_of(json_object_get(answer, "versions"), "pgfan"),
-        stopping ? "stopping" : (ready ? "ready" : "not ready"), text_of(answer, "started_at"));
+    bool stopping = answer_flag(answer, "stopping");
+    bool ready = answer_flag(answer, "ready");
+    (void)printf("pgfan %s, %s, started %s\n\n", answer_text(answer, "versions.pgfan"),
+                 stopping ? "stopping" : (ready ? "ready" : "not ready"),
+                 answer_text(answer, "started_at"));
     print_sources(json_object_get(answer, "sources"));
     (void)fputc('\n', stdout);
     print_pipelines(json_object_get(answer, "pipelines"));
