@@ -8,16 +8,26 @@
 #include "cli/dlq.h"
 #include "cli/failure.h"
 #include "cli/output.h"
+#include "cli/table.h"
 #include "conf/option.h"
 #include "deadletter/selector.h"
 #include "engine/engine.h"
 
 enum { LIST_DEFAULT = 100 };
 
-static const char *const headings[] = {"NUMBER", "PIPELINE", "TARGET",   "TABLE", "KEY",  "OP",
-                                       "CAUSE",  "CODE",     "ATTEMPTS", "LAST",  "ERROR"};
-static const bool right[] = {true,  false, false, false, false, false,
-                             false, false, true,  false, false};
+static const struct table_column columns[] = {
+    {"NUMBER", TABLE_NUMBER, "number", NULL},
+    {"PIPELINE", TABLE_TEXT, "pipeline", NULL},
+    {"TARGET", TABLE_TEXT, "target", NULL},
+    {"TABLE", TABLE_TEXT, "table", NULL},
+    {"KEY", TABLE_TEXT, "key", NULL},
+    {"OP", TABLE_TEXT, "op", NULL},
+    {"CAUSE", TABLE_TEXT, "cause", NULL},
+    {"CODE", TABLE_TEXT, "code", NULL},
+    {"ATTEMPTS", TABLE_NUMBER, "attempts", NULL},
+    {"LAST", TABLE_TIME, "last_at", NULL},
+    {"ERROR", TABLE_TEXT, "error", NULL},
+};
 
 /* Gathers pages until the limit, or the end. `ret_more`: others match, behind `ret_after`. */
 static int gather(struct dlq *dlq, uint64_t limit, json_t *list, bool *ret_more, int64_t *ret_after)
@@ -40,35 +50,9 @@ static int gather(struct dlq *dlq, uint64_t limit, json_t *list, bool *ret_more,
     return EXIT_FINE;
 }
 
-static void add_row(struct table *table, const json_t *letter)
-{
-    char last[32];
-    (void)snprintf(last, sizeof(last), "%.19s", answer_text(letter, "last_at")); /* to the second */
-    table_add_number(table, answer_number(letter, "number"));
-    table_add(table, answer_text(letter, "pipeline"));
-    table_add(table, answer_text(letter, "target"));
-    table_add(table, answer_text(letter, "table"));
-    table_add(table, answer_text(letter, "key"));
-    table_add(table, answer_text(letter, "op"));
-    table_add(table, answer_text(letter, "cause"));
-    table_add(table, answer_text(letter, "code"));
-    table_add_number(table, answer_number(letter, "attempts"));
-    table_add(table, last);
-    table_add(table, answer_text(letter, "error"));
-}
-
 static void print_list(const json_t *list, bool more, int64_t after)
 {
-    struct table table;
-    table_init(&table, headings, right, CONF_COUNT(headings));
-    size_t index = 0;
-    const json_t *letter = NULL;
-    json_array_foreach(list, index, letter)
-    {
-        add_row(&table, letter);
-    }
-    table_print(&table);
-    table_release(&table);
+    table_print_objects(columns, CONF_COUNT(columns), list);
     if (more) {
         (void)printf("... more match: raise --limit, or go on with --after %" PRId64 "\n", after);
     }

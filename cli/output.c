@@ -1,6 +1,5 @@
 #include "cli/output.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,21 +23,7 @@ bool output_colours(int descriptor)
     return (refused == NULL || refused[0] == '\0') && isatty(descriptor) == 1;
 }
 
-void table_init(struct table *table, const char *const *headings, const bool *right,
-                size_t columns_count)
-{
-    *table = (struct table){.headings = headings, .right = right, .columns_count = columns_count};
-}
-
-void table_release(struct table *table)
-{
-    free(table->cells);
-    *table = (struct table){0};
-}
-
-/* The length of the next code point, and whether a terminal may be shown it: control characters
- * (C0, DEL, C1) and bytes outside UTF-8 may not. */
-static size_t next_character(const char *text, bool *ret_printable)
+size_t output_character(const char *text, bool *ret_printable)
 {
     const uint8_t *bytes = (const uint8_t *)text;
     size_t sequence = utf8_sequence(bytes, strnlen(text, 4));
@@ -47,28 +32,11 @@ static size_t next_character(const char *text, bool *ret_printable)
     return sequence == 0 ? 1 : sequence;
 }
 
-static void copy_printable(char *cell, const char *text)
-{
-    size_t at = 0;
-    while (*text != '\0') {
-        bool printable = false;
-        size_t size = next_character(text, &printable);
-        size_t shown = printable ? size : 1;
-        if (at + shown >= TABLE_CELL_MAX) {
-            break;
-        }
-        memcpy(cell + at, printable ? text : "?", shown);
-        at += shown;
-        text += size;
-    }
-    cell[at] = '\0';
-}
-
 void output_text(FILE *file, const char *text)
 {
     while (*text != '\0') {
         bool printable = false;
-        size_t size = next_character(text, &printable);
+        size_t size = output_character(text, &printable);
         if (*text == '\n') {
             (void)fputs("\n    ", file);
         } else if (*text == '\t') {
@@ -77,117 +45,5 @@ void output_text(FILE *file, const char *text)
             (void)fwrite(printable ? text : "?", 1, printable ? size : 1, file);
         }
         text += size;
-    }
-}
-
-void table_add_coloured(struct table *table, const char *text, enum output_colour colour)
-{
-    if (table->cells_count == table->cells_capacity) {
-        size_t capacity = table->cells_capacity == 0 ? 64 : 2 * table->cells_capacity;
-        struct table_cell *cells = reallocarray(table->cells, capacity, sizeof(*cells));
-        if (cells == NULL) {
-            table->failed = true;
-            return;
-        }
-        table->cells = cells;
-        table->cells_capacity = capacity;
-    }
-    struct table_cell *cell = &table->cells[table->cells_count++];
-    copy_printable(cell->text, text == NULL || text[0] == '\0' ? "-" : text);
-    cell->colour = colour;
-}
-
-void table_add(struct table *table, const char *text)
-{
-    table_add_coloured(table, text, COLOUR_NONE);
-}
-
-void table_add_number(struct table *table, int64_t number)
-{
-    char text[32];
-    (void)snprintf(text, sizeof(text), "%" PRId64, number);
-    table_add(table, text);
-}
-
-void table_add_size(struct table *table, int64_t size_bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    if (size_bytes < 0) {
-        table_add(table, NULL);
-        return;
-    }
-    double size = (double)size_bytes;
-    size_t unit = 0;
-    while (size >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0])) {
-        size /= 1024;
-        unit++;
-    }
-    char text[32];
-    (void)snprintf(text, sizeof(text), unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
-    table_add(table, text);
-}
-
-void table_add_seconds(struct table *table, double seconds)
-{
-    if (seconds < 0) {
-        table_add(table, NULL);
-        return;
-    }
-    char text[32];
-    if (seconds < 120) {
-        (void)snprintf(text, sizeof(text), "%.1f s", seconds);
-    } else if (seconds < 7200) {
-        (void)snprintf(text, sizeof(text), "%.1f min", seconds / 60);
-    } else {
-        (void)snprintf(text, sizeof(text), "%.1f h", seconds / 3600);
-    }
-    table_add(table, text);
-}
-
-static size_t width_of(const char *text)
-{
-    size_t width = 0;
-    for (; *text != '\0'; text++) {
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    }
-    return width;
-}
-
-static void print_cell(const struct table *table, size_t column, const char *text,
-                       enum output_colour colour, size_t width)
-{
-    static const char *const starts[] = {
-        [COLOUR_NONE] = "",        [COLOUR_GOOD] = "\033[32m", [COLOUR_WARN] = "\033[33m",
-        [COLOUR_BAD] = "\033[31m", [COLOUR_HEAD] = "\033[1m",
-    };
-    bool coloured = colour != COLOUR_NONE && output_colours(STDOUT_FILENO);
-    bool last = column + 1 == table->columns_count;
-    int padding = (int)(width - width_of(text));
-    bool right = table->right != NULL && table->right[column];
-    (void)printf("%*s%s%s%s%*s%s", right ? padding : 0, "", coloured ? starts[colour] : "", text,
-                 coloured ? "\033[0m" : "", right || last ? 0 : padding, "", last ? "\n" : "  ");
-}
-
-void table_print(const struct table *table)
-{
-    size_t widths[TABLE_COLUMNS_MAX] = {0};
-    size_t columns = table->columns_count;
-    size_t rows = table->cells_count / columns;
-    for (size_t column = 0; column < columns; column++) {
-        widths[column] = width_of(table->headings[column]);
-        for (size_t row = 0; row < rows; row++) {
-            size_t width = width_of(table->cells[row * columns + column].text);
-            widths[column] = width > widths[column] ? width : widths[column];
-        }
-    }
-    for (size_t column = 0; column < columns; column++) {
-        print_cell(table, column, table->headings[column], COLOUR_HEAD, widths[column]);
-    }
-    for (size_t i = 0; i < rows * columns; i++) {
-        const struct table_cell *cell = &table->cells[i];
-        print_cell(table, i % columns, cell->text, cell->colour, widths[i % columns]);
-    }
-    if (table->failed) {
-        (void)fputs("(rows are missing: out of memory)\n", stdout);
     }
 }

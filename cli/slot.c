@@ -10,12 +10,20 @@
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "cli/primary.h"
+#include "cli/table.h"
 #include "conf/nearest.h"
 #include "engine/engine.h"
 
-static const char *const slot_headings[] = {"SOURCE",   "DATABASE",   "SLOT",      "STATE",
-                                            "RETAINED", "WAL STATUS", "CONFIRMED", "PUBLICATION"};
-static const bool slot_right[] = {false, false, false, false, true, false, false, false};
+static const struct table_column slot_columns[] = {
+    {.heading = "SOURCE"},
+    {.heading = "DATABASE"},
+    {.heading = "SLOT"},
+    {.heading = "STATE"},
+    {.heading = "RETAINED", .kind = TABLE_SIZE},
+    {.heading = "WAL STATUS"},
+    {.heading = "CONFIRMED"},
+    {.heading = "PUBLICATION"},
+};
 
 static const char *state_of(const struct source_slot *slot)
 {
@@ -92,7 +100,7 @@ static int run_list(const struct command *command, const struct arguments *argum
         return EXIT_CONF;
     }
     struct table table;
-    table_init(&table, slot_headings, slot_right, CONF_COUNT(slot_headings));
+    table_init(&table, slot_columns, CONF_COUNT(slot_columns));
     json_t *list = json_array();
     int status = EXIT_FINE;
     for (size_t i = 0; i < settings.sources.count; i++) {

@@ -10,18 +10,9 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/table.h"
 #include "conf/option.h"
 #include "engine/engine.h"
-
-static const char *const source_headings[] = {"SOURCE",   "STATE",    "CONFIRMED", "LAG BYTES",
-                                              "LAG TIME", "RETAINED", "CHANGES",   "RECONNECTS"};
-static const bool source_right[] = {false, false, false, true, true, true, true, true};
-
-static const char *const pipeline_headings[] = {
-    "PIPELINE", "STATE",    "BUFFER",  "READ",      "DELIVERED", "DEAD",   "SPILLED",
-    "GAP",      "FILTERED", "PENDING", "LAG BYTES", "LAG TIME",  "RETRIES"};
-static const bool pipeline_right[] = {false, false, true, true, true, true, true,
-                                      true,  true,  true, true, true, true};
 
 static enum output_colour colour_of(const char *state)
 {
@@ -34,83 +25,71 @@ static enum output_colour colour_of(const char *state)
                : COLOUR_WARN;
 }
 
-static void print_sources(const json_t *sources)
+static void add_source_state(struct table *table, const json_t *source)
 {
-    struct table table;
-    table_init(&table, source_headings, source_right, CONF_COUNT(source_headings));
-    size_t index = 0;
-    const json_t *source = NULL;
-    json_array_foreach(sources, index, source)
-    {
+    if (answer_flag(source, "stalled")) {
+        table_add_coloured(table, "stalled", COLOUR_BAD);
+    } else if (answer_flag(source, "incomplete")) {
+        table_add_coloured(table, "incomplete", COLOUR_BAD);
+    } else {
         const char *state = answer_text(source, "state");
-        bool stalled = answer_flag(source, "stalled");
-        bool incomplete = answer_flag(source, "incomplete");
-        table_add(&table, answer_text(source, "name"));
-        table_add_coloured(&table,
-                           stalled      ? "stalled"
-                           : incomplete ? "incomplete"
-                                        : state,
-                           stalled || incomplete ? COLOUR_BAD : colour_of(state));
-        table_add(&table, answer_text(source, "confirmed_lsn"));
-        table_add_size(&table, answer_number(source, "lag_bytes"));
-        table_add_seconds(&table, answer_seconds(source, "lag_seconds"));
-        table_add_size(&table, answer_number(source, "retained_wal_bytes"));
-        table_add_number(&table, answer_number(source, "changes"));
-        table_add_number(&table, answer_number(source, "reconnects"));
+        table_add_coloured(table, state, colour_of(state));
     }
-    table_print(&table);
-    table_release(&table);
 }
 
-static int64_t retries_of(const json_t *status)
+static const struct table_column source_columns[] = {
+    {"SOURCE", TABLE_TEXT, "name", NULL},
+    {"STATE", TABLE_TEXT, NULL, add_source_state},
+    {"CONFIRMED", TABLE_TEXT, "confirmed_lsn", NULL},
+    {"LAG BYTES", TABLE_SIZE, "lag_bytes", NULL},
+    {"LAG TIME", TABLE_SECONDS, "lag_seconds", NULL},
+    {"RETAINED", TABLE_SIZE, "retained_wal_bytes", NULL},
+    {"CHANGES", TABLE_NUMBER, "changes", NULL},
+    {"RECONNECTS", TABLE_NUMBER, "reconnects", NULL},
+};
+
+static void add_pipeline_state(struct table *table, const json_t *pipeline)
+{
+    const char *state = answer_text(pipeline, "status.state");
+    table_add_coloured(table, state, colour_of(state));
+}
+
+static void add_depth(struct table *table, const json_t *pipeline)
+{
+    char depth[64];
+    (void)snprintf(depth, sizeof(depth), "%" PRId64 "/%" PRId64,
+                   answer_number(pipeline, "status.buffer.events"),
+                   answer_number(pipeline, "status.buffer.capacity_events"));
+    table_add(table, depth);
+}
+
+static void add_retries(struct table *table, const json_t *pipeline)
 {
     int64_t retries = 0;
     size_t index = 0;
     const json_t *target = NULL;
-    json_array_foreach(json_object_get(status, "targets"), index, target)
+    json_array_foreach(answer_member(pipeline, "status.targets"), index, target)
     {
         retries += answer_number(target, "retries");
     }
-    return retries;
+    table_add_number(table, retries);
 }
 
-static void add_pipeline(struct table *table, const json_t *pipeline)
-{
-    const json_t *status = json_object_get(pipeline, "status");
-    const json_t *buffer = json_object_get(status, "buffer");
-    const json_t *counters = json_object_get(status, "counters");
-    const char *state = answer_text(status, "state");
-    char depth[64];
-    (void)snprintf(depth, sizeof(depth), "%" PRId64 "/%" PRId64, answer_number(buffer, "events"),
-                   answer_number(buffer, "capacity_events"));
-    table_add(table, answer_text(pipeline, "metadata.name"));
-    table_add_coloured(table, state, colour_of(state));
-    table_add(table, depth);
-    table_add_number(table, answer_number(counters, "read"));
-    table_add_number(table, answer_number(counters, "delivered"));
-    table_add_number(table, answer_number(counters, "dead_lettered"));
-    table_add_number(table, answer_number(counters, "spilled"));
-    table_add_number(table, answer_number(counters, "gap"));
-    table_add_number(table, answer_number(counters, "filtered"));
-    table_add_number(table, answer_number(counters, "pending"));
-    table_add_size(table, answer_number(status, "lag_bytes"));
-    table_add_seconds(table, answer_seconds(status, "lag_seconds"));
-    table_add_number(table, retries_of(status));
-}
-
-static void print_pipelines(const json_t *pipelines)
-{
-    struct table table;
-    table_init(&table, pipeline_headings, pipeline_right, CONF_COUNT(pipeline_headings));
-    size_t index = 0;
-    const json_t *pipeline = NULL;
-    json_array_foreach(pipelines, index, pipeline)
-    {
-        add_pipeline(&table, pipeline);
-    }
-    table_print(&table);
-    table_release(&table);
-}
+static const struct table_column pipeline_columns[] = {
+    {"PIPELINE", TABLE_TEXT, "metadata.name", NULL},
+    {"STATE", TABLE_TEXT, NULL, add_pipeline_state},
+    {"BUFFER", TABLE_NUMBER, NULL, add_depth},
+    {"READ", TABLE_NUMBER, "status.counters.read", NULL},
+    {"DELIVERED", TABLE_NUMBER, "status.counters.delivered", NULL},
+    {"DEAD", TABLE_NUMBER, "status.counters.dead_lettered", NULL},
+    {"SPILLED", TABLE_NUMBER, "status.counters.spilled", NULL},
+    {"GAP", TABLE_NUMBER, "status.counters.gap", NULL},
+    {"FILTERED", TABLE_NUMBER, "status.counters.filtered", NULL},
+    {"PENDING", TABLE_NUMBER, "status.counters.pending", NULL},
+    {"LAG BYTES", TABLE_SIZE, "status.lag_bytes", NULL},
+    {"LAG TIME", TABLE_SECONDS, "status.lag_seconds", NULL},
+    {"RETRIES", TABLE_NUMBER, NULL, add_retries},
+};
 
 static void print_reason(const char *what, const char *name, const char *reason, const char *hint)
 {
@@ -198,9 +177,11 @@ static int print_once(const struct arguments *arguments)
     (void)printf("pgfan %s, %s, started %s\n\n", answer_text(answer, "versions.pgfan"),
                  stopping ? "stopping" : (ready ? "ready" : "not ready"),
                  answer_text(answer, "started_at"));
-    print_sources(json_object_get(answer, "sources"));
+    table_print_objects(source_columns, CONF_COUNT(source_columns),
+                        answer_member(answer, "sources"));
     (void)fputc('\n', stdout);
-    print_pipelines(json_object_get(answer, "pipelines"));
+    table_print_objects(pipeline_columns, CONF_COUNT(pipeline_columns),
+                        answer_member(answer, "pipelines"));
     print_reasons(answer);
     json_decref(answer);
     return EXIT_FINE;

@@ -15,6 +15,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "capture.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "fake_engine.h"
@@ -57,34 +58,6 @@ static void tear_down(void)
     ck_assert_int_eq(rmdir(directory), 0);
 }
 
-/* Sends what is written to a descriptor to a temporary file, until it is taken back. */
-struct capture {
-    FILE *stream;
-    FILE *file;
-    int kept;
-};
-
-static struct capture capture_begin(FILE *stream)
-{
-    struct capture capture = {.stream = stream, .file = tmpfile()};
-    ck_assert_ptr_nonnull(capture.file);
-    (void)fflush(stream);
-    capture.kept = dup(fileno(stream));
-    ck_assert_int_ge(dup2(fileno(capture.file), fileno(stream)), 0);
-    return capture;
-}
-
-static void capture_end(const struct capture *capture, char *text)
-{
-    (void)fflush(capture->stream);
-    ck_assert_int_ge(dup2(capture->kept, fileno(capture->stream)), 0);
-    (void)close(capture->kept);
-    rewind(capture->file);
-    size_t size = fread(text, 1, OUTPUT_SIZE - 1, capture->file);
-    text[size] = '\0';
-    (void)fclose(capture->file);
-}
-
 /* Runs a command with the words of `line` and then `more`, which may hold spaces. */
 static int run_with(const struct command *command, const char *line, const char *more)
 {
@@ -106,8 +79,8 @@ static int run_with(const struct command *command, const char *line, const char 
     struct capture out = capture_begin(stdout);
     struct capture err = capture_begin(stderr);
     int status = command->run(command, &arguments);
-    capture_end(&err, errors);
-    capture_end(&out, output);
+    capture_end(&err, errors, sizeof(errors));
+    capture_end(&out, output, sizeof(output));
     arguments_release(&arguments);
     return status;
 }

@@ -15,7 +15,6 @@
 #include "base/fs.h"
 #include "cli/command.h"
 #include "cli/help.h"
-#include "cli/output.h"
 #include "cli/reference.h"
 
 static const char *docs_directory;
@@ -107,21 +106,6 @@ START_TEST(cli_help_lines_fit_a_terminal)
 }
 END_TEST
 
-START_TEST(cli_table_cells_show_no_control_characters)
-{
-    static const char *const headings[] = {"A"};
-    struct table table;
-    table_init(&table, headings, NULL, 1);
-    table_add(&table, "a\x1b[2J\n\xc2\x9b\xff\xc3\xa4");
-    ck_assert_str_eq(table.cells[0].text, "a?[2J???\xc3\xa4");
-    table_add_size(&table, 1536);
-    ck_assert_str_eq(table.cells[1].text, "1.5 KiB");
-    table_add_size(&table, -1);
-    ck_assert_str_eq(table.cells[2].text, "-");
-    table_release(&table);
-}
-END_TEST
-
 int main(int argc, char **argv)
 {
     docs_directory = argc > 1 ? argv[1] : "docs";
@@ -132,7 +116,6 @@ int main(int argc, char **argv)
     tcase_add_test(tests, cli_man_page_is_up_to_date);
     tcase_add_test(tests, cli_help_names_every_command_option_and_exit_status);
     tcase_add_test(tests, cli_help_lines_fit_a_terminal);
-    tcase_add_test(tests, cli_table_cells_show_no_control_characters);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
