@@ -93,7 +93,7 @@ static int run_list(const struct command *command, const struct arguments *argum
 
 static void print_member(const char *title, const char *text)
 {
-    (void)printf("%-13s", title); /* main() asks ferror() */
+    (void)printf("%-15s", title); /* main() asks ferror() */
     output_text(stdout, text[0] == '\0' ? "-" : text);
     (void)fputc('\n', stdout);
 }

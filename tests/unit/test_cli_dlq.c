@@ -168,7 +168,8 @@ START_TEST(cli_dlq_shows_one_with_its_payload)
     add(1);
     ck_assert_int_eq(run(&command_dlq_show, "1"), 0);
     ck_assert_ptr_nonnull(strstr(output, "dead letter 1\n"));
-    ck_assert_ptr_nonnull(strstr(output, "error        the target said no\n"));
+    ck_assert_ptr_nonnull(strstr(output, "error          the target said no\n"));
+    ck_assert_ptr_nonnull(strstr(output, "payload_bytes  2\n"));
     ck_assert_ptr_nonnull(strstr(output, "payload:\n{}\n"));
     ck_assert_int_eq(run(&command_dlq_show, "1 --json --full"), 0);
     ck_assert_int_eq(printed_number("number"), 1);
