@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,6 @@
 #include "tests/unit/http_script.h"
 
 #define SECOND_US INT64_C(1000000)
-#define OK_EMPTY "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 enum { WAIT_SECONDS = 20, REQUESTS_MAX = 4 };
 
@@ -87,9 +87,10 @@ struct sink {
     size_t answered;
 };
 
-/* A target with what an engine keeps for it. */
+/* A target with what an engine keeps for it. What its options point at outlives the test. */
 struct rig {
     struct http_options options;
+    char address[300]; /* behind options.url, unless that is the script's */
     struct target_context context;
     struct sink sink;
     struct target *target;
@@ -97,6 +98,9 @@ struct rig {
     bool open[REQUESTS_MAX + 1];
     struct fan_error error; /* of the last request() that was not accepted */
 };
+
+/* The target of the test: a test changes its options, and the first request starts it. */
+static struct rig rig;
 
 static void sink_post(struct outcome_sink *base, const struct outcome *outcome)
 {
@@ -108,18 +112,18 @@ static void sink_post(struct outcome_sink *base, const struct outcome *outcome)
 static void sink_answer(struct outcome_sink *base, struct answer *answer)
 {
     struct sink *sink = (struct sink *)base;
-    struct rig *rig = (struct rig *)((char *)sink - offsetof(struct rig, sink));
+    struct rig *self = (struct rig *)((char *)sink - offsetof(struct rig, sink));
     (void)pthread_mutex_lock(&sink->lock);
-    ck_assert(rig->open[answer->lane]);
-    rig->open[answer->lane] = false;
+    ck_assert(self->open[answer->lane]);
+    self->open[answer->lane] = false;
     sink->answered++;
     (void)pthread_cond_broadcast(&sink->changed);
     (void)pthread_mutex_unlock(&sink->lock);
 }
 
-static void rig_init(struct rig *rig)
+static void rig_init(struct rig *self)
 {
-    *rig = (struct rig){
+    *self = (struct rig){
         .options = {.url = url,
                     .timeout_us = 5 * SECOND_US,
                     .connect_timeout_us = 5 * SECOND_US,
@@ -135,28 +139,43 @@ static void rig_init(struct rig *rig)
                  .lock = PTHREAD_MUTEX_INITIALIZER,
                  .changed = PTHREAD_COND_INITIALIZER},
     };
-    rig->context.outcomes = &rig->sink.base;
+    self->context.outcomes = &self->sink.base;
 }
 
-static void rig_start(struct rig *rig)
+static void rig_start(struct rig *self)
 {
     struct fan_error error = {0};
     enum fan_status status =
-        http_target_type.create(&rig->options, &rig->context, &rig->target, &error);
+        http_target_type.create(&self->options, &self->context, &self->target, &error);
     ck_assert_msg(status == FAN_OK, "%s", error.text);
-    status = http_target_type.start(rig->target, NULL, &error);
+    status = http_target_type.start(self->target, NULL, &error);
     ck_assert_msg(status == FAN_OK, "%s", error.text);
 }
 
-static void rig_end(struct rig *rig)
+static void rig_end(struct rig *self)
 {
     for (size_t i = 0; i <= REQUESTS_MAX; i++) {
-        free(rig->answers[i].failed);
+        free(self->answers[i].failed);
     }
-    if (rig->target != NULL) {
-        http_target_type.stop(rig->target);
-        http_target_type.destroy(rig->target);
+    if (self->target != NULL) {
+        http_target_type.stop(self->target);
+        http_target_type.destroy(self->target);
     }
+    secret_release(&self->options.bearer_token);
+    secret_release(&self->options.password);
+    secret_release(&self->options.signing_secret);
+    secret_release(&self->options.signing_secret_old);
+    *self = (struct rig){0};
+}
+
+__attribute__((format(printf, 2, 3))) static void rig_url(struct rig *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(self->address, sizeof(self->address), format, arguments);
+    va_end(arguments);
+    ck_assert_int_lt(size, (int)sizeof(self->address));
+    self->options.url = self->address;
 }
 
 /* An event of a batch; the position's LSN is 0x100 + its index. */
@@ -219,66 +238,122 @@ static const char *id_of(size_t index)
     return id;
 }
 
-/* Takes over the batch. */
-static enum fan_status rig_request(struct rig *rig, size_t lane, struct batch *batch)
+/* Takes over the batch; starts the target first, unless that is done. */
+static enum fan_status rig_request(struct rig *self, size_t lane, struct batch *batch)
 {
-    free(rig->answers[lane].failed);
-    rig->answers[lane] = (struct answer){.target = 3, .lane = (uint32_t)lane};
-    rig->open[lane] = true;
-    enum fan_status status = http_target_type.request(rig->target, batch, &rig->answers[lane],
-                                                      clock_monotonic_us(), &rig->error);
+    if (self->target == NULL) {
+        rig_start(self);
+    }
+    free(self->answers[lane].failed);
+    self->answers[lane] = (struct answer){.target = 3, .lane = (uint32_t)lane};
+    self->open[lane] = true;
+    enum fan_status status = http_target_type.request(self->target, batch, &self->answers[lane],
+                                                      clock_monotonic_us(), &self->error);
     if (status != FAN_OK) {
-        rig->open[lane] = false;
+        self->open[lane] = false;
     }
     batch_unref(batch);
     return status;
 }
 
 /* Waits until `lane` is answered. */
-static struct answer *rig_wait(struct rig *rig, size_t lane)
+static struct answer *rig_wait(struct rig *self, size_t lane)
 {
     struct timespec deadline;
     (void)clock_gettime(CLOCK_REALTIME, &deadline);
     deadline.tv_sec += WAIT_SECONDS;
     int result = 0;
-    (void)pthread_mutex_lock(&rig->sink.lock);
-    while (rig->open[lane] && result == 0) {
-        result = pthread_cond_timedwait(&rig->sink.changed, &rig->sink.lock, &deadline);
+    (void)pthread_mutex_lock(&self->sink.lock);
+    while (self->open[lane] && result == 0) {
+        result = pthread_cond_timedwait(&self->sink.changed, &self->sink.lock, &deadline);
     }
-    bool answered = !rig->open[lane];
-    (void)pthread_mutex_unlock(&rig->sink.lock);
+    bool answered = !self->open[lane];
+    (void)pthread_mutex_unlock(&self->sink.lock);
     ck_assert_msg(answered, "no answer came");
-    return &rig->answers[lane];
+    return &self->answers[lane];
 }
 
-static struct answer *rig_send(struct rig *rig, struct batch *batch)
+static struct answer *rig_send(struct rig *self, struct batch *batch)
 {
-    enum fan_status status = rig_request(rig, 0, batch);
-    ck_assert_msg(status == FAN_OK, "%s", rig->error.text);
-    return rig_wait(rig, 0);
+    enum fan_status status = rig_request(self, 0, batch);
+    ck_assert_msg(status == FAN_OK, "%s", self->error.text);
+    return rig_wait(self, 0);
+}
+
+/* What the target of the test makes of a batch, which it takes over. */
+static const struct answer *answer_to(struct batch *batch)
+{
+    return rig_send(&rig, batch);
+}
+
+/* The next request is answered with `head`, a status line behind its version with headers or none
+ * below, and `body`. */
+static void reply(const char *head, const char *body)
+{
+    char text[1000];
+    int size = snprintf(text, sizeof(text), "HTTP/1.1 %s\r\ncontent-length: %zu\r\n\r\n%s", head,
+                        strlen(body), body);
+    ck_assert_int_lt(size, (int)sizeof(text));
+    http_script_add(script, HTTP_REPLY, text);
+}
+
+static const struct http_received *received(size_t index)
+{
+    return http_script_get(script, index);
+}
+
+/* The request begins with that line, or that piece of it. */
+static void assert_head(const struct http_received *got, const char *expected)
+{
+    ck_assert_msg(strncmp(got->head, expected, strlen(expected)) == 0, "%s", got->head);
+}
+
+/* The batch is answered, and these events failed: "index:p" for poison and "index:r" for a retry,
+ * separated by spaces. */
+static void assert_failed(const struct answer *answer, const char *expected)
+{
+    char text[512] = "";
+    size_t size = 0;
+    ck_assert_int_eq(answer->status, FAN_OK);
+    for (size_t i = 0; i < answer->failed_count; i++) {
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%u:%c", i > 0 ? " " : "",
+                                 answer->failed[i].event, answer->failed[i].poison ? 'p' : 'r');
+    }
+    ck_assert_str_eq(text, expected);
+}
+
+static void set_secret(struct secret *secret, const char *text)
+{
+    ck_assert_int_eq(secret_set(secret, text, strlen(text)), FAN_OK);
 }
 
 static void setup(void)
 {
     script = http_script_start();
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/ingest", http_script_port(script));
+    rig_init(&rig);
 }
 
 static void teardown(void)
 {
+    rig_end(&rig);
     http_script_stop(script);
+    resolver_address = "127.0.0.1";
 }
+
+/* Events of the tables a, b, b and a. */
+static const struct event abba[] = {{"public", "a", "", "1", 'c'},
+                                    {"public", "b", "", "2", 'c'},
+                                    {"public", "b", "", "3", 'c'},
+                                    {"public", "a", "", "4", 'c'}};
 
 START_TEST(http_batch_is_one_post_of_a_json_array)
 {
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(3));
+    const struct answer *answer = answer_to(make_plain(3));
     ck_assert_int_eq(answer->status, FAN_OK);
     ck_assert_uint_eq(answer->failed_count, 0);
-    const struct http_received *got = http_script_get(script, 0);
-    ck_assert_msg(strncmp(got->head, "POST /ingest HTTP/1.1\r\n", 23) == 0, "%s", got->head);
+    const struct http_received *got = received(0);
+    assert_head(got, "POST /ingest HTTP/1.1\r\n");
     ck_assert_str_eq(http_script_header(got, "content-type"), "application/json");
     ck_assert_str_eq(http_script_header(got, "pgfan-kind"), "changes");
     ck_assert_ptr_null(http_script_header(got, "expect"));
@@ -292,7 +367,6 @@ START_TEST(http_batch_is_one_post_of_a_json_array)
     ck_assert_str_eq((const char *)got->body, "[{\"n\":0,\"text\":\"a\\nb, [c]\"},"
                                               "{\"n\":1,\"text\":\"a\\nb, [c]\"},"
                                               "{\"n\":2,\"text\":\"a\\nb, [c]\"}]");
-    rig_end(&rig);
 }
 END_TEST
 
@@ -335,10 +409,7 @@ START_TEST(http_status_gives_its_class)
         "HTTP/1.1 %s\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 7\r\n\r\nbe\tcause",
         expected->line);
     http_script_add(script, HTTP_REPLY, text);
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(2));
+    const struct answer *answer = answer_to(make_plain(2));
     ck_assert_int_eq(answer->status, expected->status);
     ck_assert_uint_eq(answer->failed_count, 0);
     if (expected->status != FAN_OK) {
@@ -351,7 +422,6 @@ START_TEST(http_status_gives_its_class)
                       answer->error.text);
     }
     ck_assert_uint_eq(http_script_count(script), 1);
-    rig_end(&rig);
 }
 END_TEST
 
@@ -363,13 +433,8 @@ START_TEST(http_url_names_the_event_and_runs_of_equal_urls_share_a_request)
         {"public", "items", "{\"id\":1}", "3", 'c'},
         {"public", "orders", "{\"id\":1}", "4", 'd'},
     };
-    struct rig rig;
-    rig_init(&rig);
-    char text[300];
-    (void)snprintf(text, sizeof(text), "%s/${source}/${schema}.${table}?a=b", url);
-    rig.options.url = text;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
+    rig_url(&rig, "%s/${source}/${schema}.${table}?a=b", url);
+    const struct answer *answer = answer_to(make_batch(events, 4));
     ck_assert_int_eq(answer->status, FAN_OK);
     ck_assert_uint_eq(answer->failed_count, 0);
     ck_assert_uint_eq(http_script_count(script), 3);
@@ -378,26 +443,13 @@ START_TEST(http_url_names_the_event_and_runs_of_equal_urls_share_a_request)
                                         "POST /ingest/shop/public.orders?a=b HTTP"};
     static const char *const bodies[] = {"[1,2]", "[3]", "[4]"};
     for (size_t i = 0; i < 3; i++) {
-        const struct http_received *got = http_script_get(script, i);
-        ck_assert_msg(strncmp(got->head, paths[i], strlen(paths[i])) == 0, "%s", got->head);
+        const struct http_received *got = received(i);
+        assert_head(got, paths[i]);
         ck_assert_str_eq((const char *)got->body, bodies[i]);
         ck_assert_uint_eq(got->connection, 1);
     }
-    rig_end(&rig);
 }
 END_TEST
-
-/* Asserts the verdicts of an answer, as "index:p" and "index:r" separated by spaces. */
-static void assert_failed(const struct answer *answer, const char *expected)
-{
-    char text[512] = "";
-    size_t size = 0;
-    for (size_t i = 0; i < answer->failed_count; i++) {
-        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%u:%c", i > 0 ? " " : "",
-                                 answer->failed[i].event, answer->failed[i].poison ? 'p' : 'r');
-    }
-    ck_assert_str_eq(text, expected);
-}
 
 START_TEST(http_single_mode_sends_each_event_alone_in_order)
 {
@@ -405,171 +457,105 @@ START_TEST(http_single_mode_sends_each_event_alone_in_order)
         {"public", "orders", "{\"id\":12345678901234567890}", "{\"a\":1}", 'c'},
         {"public", "orders", "{\"x\":[1,{\"id\":7}],\"id\":\"b\\u00e4/\\\"\"}", "{\"a\":2}", 'u'},
     };
-    struct rig rig;
-    rig_init(&rig);
-    char text[300];
-    (void)snprintf(text, sizeof(text), "%s/${op}/${key.id}", url);
-    rig.options.url = text;
+    rig_url(&rig, "%s/${op}/${key.id}", url);
     rig.options.mode = HTTP_MODE_SINGLE;
     rig.options.method = HTTP_PUT;
-    rig_start(&rig);
-    ck_assert_int_eq(rig_send(&rig, make_batch(events, 2))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_batch(events, 2))->status, FAN_OK);
     ck_assert_uint_eq(http_script_count(script), 2);
-    const struct http_received *got = http_script_get(script, 0);
-    ck_assert_msg(strncmp(got->head, "PUT /ingest/c/12345678901234567890 HTTP", 39) == 0, "%s",
-                  got->head);
+    const struct http_received *got = received(0);
+    assert_head(got, "PUT /ingest/c/12345678901234567890 HTTP");
     ck_assert_str_eq((const char *)got->body, "{\"a\":1}");
     ck_assert_str_eq(http_script_header(got, "webhook-id"), id_of(0));
-    got = http_script_get(script, 1);
-    ck_assert_msg(strncmp(got->head, "PUT /ingest/u/b%C3%A4%2F%22 HTTP", 32) == 0, "%s", got->head);
+    got = received(1);
+    assert_head(got, "PUT /ingest/u/b%C3%A4%2F%22 HTTP");
     ck_assert_str_eq((const char *)got->body, "{\"a\":2}");
     ck_assert_str_eq(http_script_header(got, "webhook-id"), id_of(1));
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_ndjson_has_a_line_an_event)
 {
-    struct rig rig;
-    rig_init(&rig);
     rig.options.body = HTTP_BODY_NDJSON;
     rig.options.method = HTTP_PATCH;
-    rig_start(&rig);
-    ck_assert_int_eq(rig_send(&rig, make_plain(2))->status, FAN_OK);
-    const struct http_received *got = http_script_get(script, 0);
-    ck_assert_int_eq(strncmp(got->head, "PATCH /ingest HTTP", 18), 0);
+    ck_assert_int_eq(answer_to(make_plain(2))->status, FAN_OK);
+    const struct http_received *got = received(0);
+    assert_head(got, "PATCH /ingest HTTP");
     ck_assert_str_eq(http_script_header(got, "content-type"), "application/x-ndjson");
     ck_assert_str_eq((const char *)got->body, "{\"n\":0,\"text\":\"a\\nb, [c]\"}\n"
                                               "{\"n\":1,\"text\":\"a\\nb, [c]\"}\n");
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_single_poison_event_keeps_what_was_accepted_and_stops)
 {
-    http_script_add(script, HTTP_REPLY, OK_EMPTY);
-    http_script_add(script, HTTP_REPLY, "HTTP/1.1 400 No\r\ncontent-length: 3\r\n\r\nbad");
-    struct rig rig;
-    rig_init(&rig);
+    reply("200 OK", "");
+    reply("400 No", "bad");
     rig.options.mode = HTTP_MODE_SINGLE;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(4));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    const struct answer *answer = answer_to(make_plain(4));
     assert_failed(answer, "1:p 2:r 3:r");
     ck_assert_ptr_nonnull(strstr(answer->failed[0].text, "answered 400: bad"));
     ck_assert_ptr_nonnull(strstr(answer->failed[1].text, "not sent"));
     ck_assert_str_eq(answer->error.code, "HTTP_400");
     ck_assert_uint_eq(http_script_count(script), 2);
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_single_poison_at_the_head_is_named)
 {
-    http_script_add(script, HTTP_REPLY, "HTTP/1.1 422 No\r\ncontent-length: 0\r\n\r\n");
-    struct rig rig;
-    rig_init(&rig);
+    reply("422 No", "");
     rig.options.mode = HTTP_MODE_SINGLE;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(3));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    const struct answer *answer = answer_to(make_plain(3));
     assert_failed(answer, "0:p 1:r 2:r");
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_single_retry_and_fatal_after_an_accepted_event_are_retries)
 {
-    static const char *const texts[] = {
-        "HTTP/1.1 503 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.1 401 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"};
-    http_script_add(script, HTTP_REPLY, OK_EMPTY);
-    http_script_add(script, HTTP_REPLY, texts[_i]);
-    struct rig rig;
-    rig_init(&rig);
+    reply("200 OK", "");
+    reply(_i == 0 ? "503 No\r\nretry-after: 7" : "401 No\r\nretry-after: 7", "");
     rig.options.mode = HTTP_MODE_SINGLE;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(3));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    const struct answer *answer = answer_to(make_plain(3));
     assert_failed(answer, "1:r 2:r");
     ck_assert_int_eq(answer->retry_after_us, _i == 0 ? 7 * SECOND_US : 0);
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_run_of_several_that_is_refused_is_sent_again)
 {
-    static const struct event events[] = {{"public", "a", "", "1", 'c'},
-                                          {"public", "b", "", "2", 'c'},
-                                          {"public", "b", "", "3", 'c'},
-                                          {"public", "a", "", "4", 'c'}};
-    http_script_add(script, HTTP_REPLY, OK_EMPTY);
-    http_script_add(script, HTTP_REPLY, "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n");
-    struct rig rig;
-    rig_init(&rig);
-    char text[300];
-    (void)snprintf(text, sizeof(text), "%s/${table}", url);
-    rig.options.url = text;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    reply("200 OK", "");
+    reply("400 No", "");
+    rig_url(&rig, "%s/${table}", url);
+    const struct answer *answer = answer_to(make_batch(abba, 4));
     assert_failed(answer, "1:r 2:r 3:r");
-    rig_end(&rig);
 }
 END_TEST
-
-/* An answer with that body; the buffer is the caller's. */
-static const char *reply_text(char *buffer, size_t size, const char *body)
-{
-    (void)snprintf(buffer, size, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n%s", strlen(body),
-                   body);
-    return buffer;
-}
 
 START_TEST(http_failed_list_names_events_of_the_run)
 {
     char body[600];
-    char text[800];
     (void)snprintf(
         body, sizeof(body),
         " {\"x\":{},\"failed\":[{\"id\":\"%s\",\"retry\":false,\"error\":\"no\\u0007%c\"},"
         "{\"id\":\"%s\",\"retry\":true},{\"id\":\"%s\",\"more\":1}]}",
         id_of(3), '!', id_of(0), id_of(1));
-    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(5));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    reply("200 OK", body);
+    const struct answer *answer = answer_to(make_plain(5));
     assert_failed(answer, "0:r 1:r 3:p");
     ck_assert_str_eq(answer->failed[2].text, "no\\u0007!");
     ck_assert_str_eq(answer->failed[1].text, "");
     ck_assert_ptr_nonnull(strstr(answer->error.text, "did not take 3 of 5 events: no"));
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_failed_list_of_a_later_run_keeps_the_earlier_one)
 {
-    static const struct event events[] = {{"public", "a", "", "1", 'c'},
-                                          {"public", "b", "", "2", 'c'},
-                                          {"public", "b", "", "3", 'c'},
-                                          {"public", "a", "", "4", 'c'}};
     char body[300];
-    char text[500];
     (void)snprintf(body, sizeof(body), "{\"failed\":[{\"id\":\"%s\",\"retry\":false}]}", id_of(2));
-    http_script_add(script, HTTP_REPLY, OK_EMPTY);
-    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
-    struct rig rig;
-    rig_init(&rig);
-    char address[300];
-    (void)snprintf(address, sizeof(address), "%s/${table}", url);
-    rig.options.url = address;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_batch(events, 4));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    reply("200 OK", "");
+    reply("200 OK", body);
+    rig_url(&rig, "%s/${table}", url);
+    const struct answer *answer = answer_to(make_batch(abba, 4));
     assert_failed(answer, "2:p 3:r");
-    rig_end(&rig);
 }
 END_TEST
 
@@ -627,22 +613,17 @@ static void replace_all(char *text, const char *from, const char *with)
 START_TEST(http_answer_body_is_understood_or_the_request_retried)
 {
     char body[800];
-    char text[1000];
     (void)snprintf(body, sizeof(body), "%s", answer_bodies[_i].body);
     replace_all(body, "ID0", id_of(0));
     replace_all(body, "ID1", id_of(1));
-    http_script_add(script, HTTP_REPLY, reply_text(text, sizeof(text), body));
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(2));
+    reply("200 OK", body);
+    const struct answer *answer = answer_to(make_plain(2));
     ck_assert_msg(answer->status == answer_bodies[_i].status, "%s", body);
     ck_assert_uint_eq(answer->failed_count, 0);
     ck_assert_ptr_null(answer->failed);
     if (answer->status == FAN_RETRY) {
         ck_assert_str_eq(answer->error.code, "HTTP_ANSWER");
     }
-    rig_end(&rig);
 }
 END_TEST
 
@@ -656,12 +637,10 @@ START_TEST(http_answer_is_bounded)
         memset(text + head, 'x', REPLY_SIZE_MAX + more);
         text[(size_t)head + REPLY_SIZE_MAX + more] = '\0';
         http_script_add(script, HTTP_REPLY, text);
-        struct rig rig;
-        rig_init(&rig);
-        rig_start(&rig);
-        const struct answer *answer = rig_send(&rig, make_plain(2));
+        const struct answer *answer = answer_to(make_plain(2));
         ck_assert_int_eq(answer->status, more == 0 ? FAN_OK : FAN_RETRY);
         rig_end(&rig);
+        rig_init(&rig);
     }
     free(text);
 }
@@ -701,69 +680,50 @@ static const struct {
 START_TEST(http_broken_answer_gives_its_class)
 {
     http_script_add(script, broken_answers[_i].kind, broken_answers[_i].text);
-    struct rig rig;
-    rig_init(&rig);
     rig.options.timeout_us = 400000;
-    rig_start(&rig);
     int64_t before_us = clock_monotonic_us();
-    const struct answer *answer = rig_send(&rig, make_plain(2));
+    const struct answer *answer = answer_to(make_plain(2));
     ck_assert_msg(answer->status == broken_answers[_i].status, "%s %s", answer->error.code,
                   answer->error.text);
     if (broken_answers[_i].code != NULL) {
         ck_assert_str_eq(answer->error.code, broken_answers[_i].code);
     }
     ck_assert_int_lt(clock_monotonic_us() - before_us, 5 * SECOND_US);
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_deadline_bounds_all_runs_of_a_request)
 {
-    http_script_add(script, HTTP_REPLY, OK_EMPTY);
+    reply("200 OK", "");
     http_script_add(script, HTTP_HANG, "");
-    struct rig rig;
-    rig_init(&rig);
     rig.options.mode = HTTP_MODE_SINGLE;
     rig.context.deadline_us = 400000;
-    rig_start(&rig);
     int64_t before_us = clock_monotonic_us();
-    const struct answer *answer = rig_send(&rig, make_plain(3));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    const struct answer *answer = answer_to(make_plain(3));
     assert_failed(answer, "1:r 2:r");
     ck_assert_str_eq(answer->error.code, "HTTP_TIMEOUT");
     ck_assert_int_lt(clock_monotonic_us() - before_us, 4 * SECOND_US);
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_nobody_listening_is_a_retry)
 {
-    struct rig rig;
-    rig_init(&rig);
     struct http_script *gone = http_script_start();
-    char text[100];
-    (void)snprintf(text, sizeof(text), "http://127.0.0.1:%u/", http_script_port(gone));
+    rig_url(&rig, "http://127.0.0.1:%u/", http_script_port(gone));
     http_script_stop(gone);
-    rig.options.url = text;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(1));
+    const struct answer *answer = answer_to(make_plain(1));
     ck_assert_int_eq(answer->status, FAN_RETRY);
     ck_assert_str_eq(answer->error.code, "HTTP_CONNECT");
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_kept_connection_that_was_closed_is_made_anew)
 {
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
     for (size_t i = 0; i < 10; i++) {
-        http_script_add(script, HTTP_REPLY_CLOSE, OK_EMPTY);
-        const struct answer *answer = rig_send(&rig, make_plain(200));
+        http_script_add(script, HTTP_REPLY_CLOSE, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        const struct answer *answer = answer_to(make_plain(200));
         ck_assert_msg(answer->status == FAN_OK, "%s", answer->error.text);
     }
-    rig_end(&rig);
 }
 END_TEST
 
@@ -771,17 +731,12 @@ START_TEST(http_retry_after_is_honoured_in_both_forms)
 {
     static const char *const forms[] = {"120", "Sun, 06 Nov 2994 08:49:37 GMT", "x", "-5", ""};
     static const int64_t waits[] = {120 * SECOND_US, 3600 * SECOND_US, 0, 0, 0};
-    char text[200];
-    (void)snprintf(text, sizeof(text),
-                   "HTTP/1.1 503 No\r\nRetry-After:   %s \r\ncontent-length: 0\r\n\r\n", forms[_i]);
-    http_script_add(script, HTTP_REPLY, text);
-    struct rig rig;
-    rig_init(&rig);
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(1));
+    char head[100];
+    (void)snprintf(head, sizeof(head), "503 No\r\nRetry-After:   %s ", forms[_i]);
+    reply(head, "");
+    const struct answer *answer = answer_to(make_plain(1));
     ck_assert_int_eq(answer->status, FAN_RETRY);
     ck_assert_int_eq(answer->retry_after_us, waits[_i]);
-    rig_end(&rig);
 }
 END_TEST
 
@@ -829,11 +784,6 @@ static size_t gunzip(const struct http_received *got, uint8_t *out, size_t size)
     return size - stream.avail_out;
 }
 
-static void set_secret(struct secret *secret, const char *text)
-{
-    ck_assert_int_eq(secret_set(secret, text, strlen(text)), FAN_OK);
-}
-
 /* Computed with the one-shot function of another API. */
 static void sign_again(const char *base64, const struct http_received *got, const uint8_t *body,
                        size_t size, char out[128])
@@ -863,17 +813,14 @@ static void sign_again(const char *base64, const struct http_received *got, cons
 
 START_TEST(http_gzip_body_is_signed_before_it_is_compressed)
 {
-    struct rig rig;
-    rig_init(&rig);
     rig.options.compression = HTTP_COMPRESSION_GZIP;
     set_secret(&rig.options.signing_secret, "whsec_" NEW_KEY);
     set_secret(&rig.options.signing_secret_old, "whsec_" OLD_KEY);
-    rig_start(&rig);
-    ck_assert_int_eq(rig_send(&rig, make_plain(20000))->status, FAN_OK);
-    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_plain(20000))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
     static uint8_t body[1 << 20];
     for (size_t i = 0; i < 2; i++) {
-        const struct http_received *got = http_script_get(script, i);
+        const struct http_received *got = received(i);
         ck_assert_str_eq(http_script_header(got, "content-encoding"), "gzip");
         size_t size = gunzip(got, body, sizeof(body));
         json_t *json = json_loadb((const char *)body, size, 0, NULL);
@@ -887,10 +834,7 @@ START_TEST(http_gzip_body_is_signed_before_it_is_compressed)
         (void)snprintf(expected, sizeof(expected), "%s %s", first, second);
         ck_assert_str_eq(http_script_header(got, "webhook-signature"), expected);
     }
-    ck_assert_uint_lt(http_script_get(script, 0)->body_size, 200000);
-    rig_end(&rig);
-    secret_release(&rig.options.signing_secret);
-    secret_release(&rig.options.signing_secret_old);
+    ck_assert_uint_lt(received(0)->body_size, 200000);
 }
 END_TEST
 
@@ -1051,37 +995,23 @@ static const struct {
 
 START_TEST(http_private_address_is_refused_when_connecting)
 {
-    struct rig rig;
-    rig_init(&rig);
-    char text[200];
-    (void)snprintf(text, sizeof(text), "https://%s:%u/", hidden_hosts[_i].host,
-                   http_script_port(script));
-    rig.options.url = text;
+    rig_url(&rig, "https://%s:%u/", hidden_hosts[_i].host, http_script_port(script));
     rig.options.allow_private = false;
     resolver_address = hidden_hosts[_i].address;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(1));
+    const struct answer *answer = answer_to(make_plain(1));
     ck_assert_msg(answer->status == FAN_FATAL, "%s", answer->error.text);
     ck_assert_str_eq(answer->error.code, "HTTP_ADDRESS_REFUSED");
     ck_assert_uint_eq(http_script_count(script), 0);
-    rig_end(&rig);
-    resolver_address = "127.0.0.1";
 }
 END_TEST
 
 START_TEST(http_plain_text_goes_to_no_public_address)
 {
-    struct rig rig;
-    rig_init(&rig);
-    char text[] = "http://rebound.test/";
-    rig.options.url = text;
+    rig_url(&rig, "http://rebound.test/");
     resolver_address = "8.8.8.8";
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(1));
+    const struct answer *answer = answer_to(make_plain(1));
     ck_assert_int_eq(answer->status, FAN_FATAL);
     ck_assert_str_eq(answer->error.code, "HTTP_ADDRESS_REFUSED");
-    rig_end(&rig);
-    resolver_address = "127.0.0.1";
 }
 END_TEST
 
@@ -1106,19 +1036,14 @@ static void resolver_wait(unsigned count)
 START_TEST(http_hanging_name_server_holds_nobody)
 {
     resolver_set_hanging(true);
-    struct rig slow;
-    struct rig fast;
+    static struct rig slow;
     rig_init(&slow);
-    rig_init(&fast);
-    char text[] = "http://slow.test/";
-    slow.options.url = text;
+    rig_url(&slow, "http://slow.test/");
     slow.options.timeout_us = 300000;
-    rig_start(&slow);
-    rig_start(&fast);
     ck_assert_int_eq(rig_request(&slow, 0, make_plain(1)), FAN_OK);
     resolver_wait(1);
     int64_t before_us = clock_monotonic_us();
-    ck_assert_int_eq(rig_send(&fast, make_plain(1))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
     const struct answer *answer = rig_wait(&slow, 0);
     ck_assert_int_eq(answer->status, FAN_RETRY);
     ck_assert_str_eq(answer->error.code, "HTTP_TIMEOUT");
@@ -1126,9 +1051,9 @@ START_TEST(http_hanging_name_server_holds_nobody)
     slow.context.deadline_us = 0;
     ck_assert_int_eq(rig_request(&slow, 0, make_plain(1)), FAN_OK);
     resolver_wait(2);
-    ck_assert_int_eq(rig_send(&fast, make_plain(1))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
     rig_end(&slow);
-    rig_end(&fast);
+    rig_end(&rig);
     ck_assert_int_lt(clock_monotonic_us() - before_us, 5 * SECOND_US);
     resolver_set_hanging(false);
     resolver_wait(0);
@@ -1137,10 +1062,7 @@ END_TEST
 
 START_TEST(http_stop_ends_open_requests_without_an_answer)
 {
-    struct rig rig;
-    rig_init(&rig);
     rig.options.timeout_us = 100 * SECOND_US;
-    rig_start(&rig);
     for (size_t round = 0; round < 3; round++) {
         for (size_t i = 0; i < REQUESTS_MAX; i++) {
             http_script_add(script, HTTP_HANG, "");
@@ -1157,20 +1079,15 @@ START_TEST(http_stop_ends_open_requests_without_an_answer)
         struct fan_error error;
         ck_assert_int_eq(http_target_type.start(rig.target, NULL, &error), FAN_OK);
     }
-    rig_end(&rig);
 }
 END_TEST
 
 START_TEST(http_answered_request_leaves_room_at_once)
 {
-    struct rig rig;
-    rig_init(&rig);
     rig.context.requests_max = 1;
-    rig_start(&rig);
     for (size_t i = 0; i < 300; i++) {
-        ck_assert_int_eq(rig_send(&rig, make_plain(1 + i % 7))->status, FAN_OK);
+        ck_assert_int_eq(answer_to(make_plain(1 + i % 7))->status, FAN_OK);
     }
-    rig_end(&rig);
 }
 END_TEST
 
@@ -1202,60 +1119,50 @@ START_TEST(http_targets_share_one_thread_and_many_requests)
 }
 END_TEST
 
+static char username[] = "joe";
+
 START_TEST(http_credentials_and_headers_are_sent)
 {
-    struct conf_text_pair pairs[] = {{(char[]){"X-Api-Key"}, (char[]){"k"}},
-                                     {(char[]){"Content-Type"}, (char[]){"application/x-mine"}},
-                                     {(char[]){"X-Empty"}, (char[]){""}}};
-    struct rig rig;
-    rig_init(&rig);
+    static char texts[][32] = {"X-Api-Key",          "k",       "Content-Type",
+                               "application/x-mine", "X-Empty", ""};
+    static struct conf_text_pair pairs[] = {
+        {texts[0], texts[1]}, {texts[2], texts[3]}, {texts[4], texts[5]}};
     rig.options.headers = (struct conf_text_map){pairs, 3};
     set_secret(&rig.options.bearer_token, "S3CR3T-token");
-    rig_start(&rig);
-    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
-    rig_end(&rig);
-    secret_release(&rig.options.bearer_token);
-    const struct http_received *got = http_script_get(script, 0);
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
+    const struct http_received *got = received(0);
     ck_assert_str_eq(http_script_header(got, "authorization"), "Bearer S3CR3T-token");
     ck_assert_str_eq(http_script_header(got, "x-api-key"), "k");
     ck_assert_str_eq(http_script_header(got, "content-type"), "application/x-mine");
     ck_assert_str_eq(http_script_header(got, "x-empty"), "");
     ck_assert_str_eq(http_script_header(got, "user-agent"), "pgfan");
-    rig_init(&rig);
-    rig.options.username = (char[]){"joe"};
-    set_secret(&rig.options.password, "S3CR3T:p\xc3\xa4ss");
-    rig_start(&rig);
-    ck_assert_int_eq(rig_send(&rig, make_plain(1))->status, FAN_OK);
     rig_end(&rig);
-    secret_release(&rig.options.password);
-    ck_assert_str_eq(http_script_header(http_script_get(script, 1), "authorization"),
+    rig_init(&rig);
+    rig.options.username = username;
+    set_secret(&rig.options.password, "S3CR3T:p\xc3\xa4ss");
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
+    ck_assert_str_eq(http_script_header(received(1), "authorization"),
                      "Basic am9lOlMzQ1IzVDpww6Rzcw==");
 }
 END_TEST
 
 START_TEST(http_secrets_that_come_back_are_not_shown)
 {
-    struct conf_text_pair pairs[] = {{(char[]){"x-key"}, (char[]){"S3CR3T-header"}}};
+    static char name[] = "x-key";
+    static char value[] = "S3CR3T-header";
+    static struct conf_text_pair pairs[] = {{name, value}};
     char body[500];
-    char text[700];
     (void)snprintf(body, sizeof(body),
                    "you sent S3CR3T-password as am9lOlMzQ1IzVC1wYXNzd29yZA== and S3CR3T-header, "
                    "whsec_" NEW_KEY "; \x1b[31m\xe2\x80\xae%s",
                    "end");
-    (void)snprintf(text, sizeof(text), "HTTP/1.1 400 No\r\ncontent-length: %zu\r\n\r\n%s",
-                   strlen(body), body);
-    http_script_add(script, HTTP_REPLY, text);
-    struct rig rig;
-    rig_init(&rig);
+    reply("400 No", body);
     rig.options.headers = (struct conf_text_map){pairs, 1};
-    rig.options.username = (char[]){"joe"};
+    rig.options.username = username;
     set_secret(&rig.options.password, "S3CR3T-password");
     set_secret(&rig.options.signing_secret, "whsec_" NEW_KEY);
-    char address[300];
-    (void)snprintf(address, sizeof(address), "%s?token=S3CR3T-query", url);
-    rig.options.url = address;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_plain(1));
+    rig_url(&rig, "%s?token=S3CR3T-query", url);
+    const struct answer *answer = answer_to(make_plain(1));
     ck_assert_int_eq(answer->status, FAN_POISON);
     ck_assert_ptr_null(strstr(answer->error.text, "S3CR3T"));
     ck_assert_ptr_null(strstr(answer->error.text, "am9l"));
@@ -1263,9 +1170,6 @@ START_TEST(http_secrets_that_come_back_are_not_shown)
     ck_assert_ptr_null(strchr(answer->error.text, '\x1b'));
     ck_assert_ptr_nonnull(strstr(answer->error.text, "you sent *************** as"));
     ck_assert_uint_lt(strlen(answer->error.text), 300);
-    rig_end(&rig);
-    secret_release(&rig.options.password);
-    secret_release(&rig.options.signing_secret);
 }
 END_TEST
 
@@ -1276,22 +1180,15 @@ START_TEST(http_event_without_a_url_is_poison)
         {"public", "orders", "", "2", 't'},
         {"public", "orders", "{\"id\":3}", "3", 'c'},
     };
-    struct rig rig;
-    rig_init(&rig);
-    char text[300];
-    (void)snprintf(text, sizeof(text), "%s/${key.id}", url);
-    rig.options.url = text;
-    rig_start(&rig);
-    const struct answer *answer = rig_send(&rig, make_batch(events, 3));
-    ck_assert_int_eq(answer->status, FAN_OK);
+    rig_url(&rig, "%s/${key.id}", url);
+    const struct answer *answer = answer_to(make_batch(events, 3));
     assert_failed(answer, "1:p 2:r");
     ck_assert_str_eq(answer->error.code, "HTTP_URL");
     ck_assert_int_eq(rig_request(&rig, 0, make_batch(events + 1, 2)), FAN_POISON);
     ck_assert_ptr_nonnull(strstr(rig.error.text, "column \"id\""));
     ck_assert_int_eq(rig_request(&rig, 0, make_batch(events + 1, 1)), FAN_POISON);
-    ck_assert_int_eq(rig_send(&rig, make_batch(events + 2, 1))->status, FAN_OK);
+    ck_assert_int_eq(answer_to(make_batch(events + 2, 1))->status, FAN_OK);
     ck_assert_uint_eq(http_script_count(script), 2);
-    rig_end(&rig);
 }
 END_TEST
 
@@ -1629,15 +1526,13 @@ END_TEST
 
 START_TEST(http_missing_certificate_is_fatal_at_start)
 {
-    struct rig rig;
-    rig_init(&rig);
-    rig.options.ca = (char[]){"/nonexistent/ca.pem"};
+    static char missing[] = "/nonexistent/ca.pem";
+    rig.options.ca = missing;
     struct fan_error error = {0};
     ck_assert_int_eq(http_target_type.create(&rig.options, &rig.context, &rig.target, &error),
                      FAN_OK);
     ck_assert_int_eq(http_target_type.start(rig.target, NULL, &error), FAN_FATAL);
     ck_assert_str_eq(error.code, "HTTP_CERTIFICATE");
-    rig_end(&rig);
 }
 END_TEST
 
