@@ -26,12 +26,13 @@
 
 extern char **environ;
 
-enum { SEEN_MAX = 4096, PAYLOAD_SIZE = 100 };
+enum { SEEN_MAX = 4096, PAYLOAD_SIZE = 100, UNTOUCHED = 7 };
 
 static char root[PATH_MAX];
 static char data_dir[PATH_MAX];
 static unsigned case_number;
 static struct store *store;
+static struct store_state state; /* as load() found it */
 static struct fan_error error;
 static const struct deadletter_caps wide = {
     .entries_max = 1000000, .bytes_max = UINT64_C(1) << 30, .payload_bytes_max = 1 << 20};
@@ -61,6 +62,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    store_state_release(&state);
     store_close(store);
     store = NULL;
 }
@@ -99,6 +101,23 @@ static struct deadletter letter_make(uint64_t lsn, enum deadletter_cause cause)
     };
 }
 
+/* `count` letters at the positions from `first_lsn` on. */
+static void letters_make(struct deadletter *letters, size_t count, uint64_t first_lsn,
+                         enum deadletter_cause cause)
+{
+    for (size_t i = 0; i < count; i++) {
+        letters[i] = letter_make(first_lsn + i, cause);
+    }
+}
+
+/* A letter at (lsn, 0) of another target of the same pipeline. */
+static struct deadletter letter_make_search(uint64_t lsn, enum deadletter_cause cause)
+{
+    struct deadletter letter = letter_make(lsn, cause);
+    letter.target = "search";
+    return letter;
+}
+
 static struct deadletter_added add_with(const struct deadletter *letters, size_t count,
                                         const struct deadletter_caps *caps, int64_t now_us)
 {
@@ -130,6 +149,12 @@ static struct {
     bool payloads;
 } seen;
 
+static void seen_reset(size_t stop_at)
+{
+    seen.count = 0;
+    seen.stop_at = stop_at;
+}
+
 static bool see(void *context, const struct deadletter *letter)
 {
     (void)context;
@@ -143,8 +168,7 @@ static bool see(void *context, const struct deadletter *letter)
 static size_t list(const struct deadletter_filter *filter, enum deadletter_order order,
                    uint64_t limit)
 {
-    seen.count = 0;
-    seen.stop_at = 0;
+    seen_reset(0);
     CHECK_OK(deadletter_list(store, filter, order, limit, see, NULL, &error));
     return seen.count;
 }
@@ -158,23 +182,30 @@ static uint64_t count(const struct deadletter_filter *filter)
     return counted.entries;
 }
 
-static struct store_state load(void)
+static void load(void)
 {
-    struct store_state state = {0};
+    store_state_release(&state);
     CHECK_OK(store_load(store, &state, &error));
-    return state;
+}
+
+/* Asserts which events a gap row stands for. */
+static void assert_gap(const struct store_gap *gap, uint64_t first_lsn, uint64_t last_lsn,
+                       uint64_t events)
+{
+    ck_assert_uint_eq(gap->first_lsn, first_lsn);
+    ck_assert_uint_eq(gap->last_lsn, last_lsn);
+    ck_assert_uint_eq(gap->count, events);
 }
 
 static uint64_t gap_events(void)
 {
-    struct store_state state = load();
     uint64_t events = 0;
+    load();
     for (size_t i = 0; i < state.gaps_count; i++) {
         ck_assert_int_lt(state.gaps[i].gap_id, 0);
         ck_assert_str_ne(state.gaps[i].cause, "");
         events += state.gaps[i].count;
     }
-    store_state_release(&state);
     return events;
 }
 
@@ -208,6 +239,15 @@ static bool compare(void *context, const struct deadletter *letter)
     return true;
 }
 
+/* The store holds one letter, and it is that one in every field. */
+static void assert_only(const struct deadletter *letter)
+{
+    struct deadletter wanted = *letter;
+    seen_reset(0);
+    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &wanted, &error));
+    ck_assert_uint_eq(seen.count, 1);
+}
+
 START_TEST(deadletter_every_field_comes_back_after_reopening)
 {
     struct deadletter letter = letter_make(0x16B3748, LETTER_POISON);
@@ -219,9 +259,7 @@ START_TEST(deadletter_every_field_comes_back_after_reopening)
     letter.payload_size = sizeof(bytes);
     add(&letter);
     reopen();
-    seen.count = 0;
-    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &letter, &error));
-    ck_assert_uint_eq(seen.count, 1);
+    assert_only(&letter);
 }
 END_TEST
 
@@ -239,9 +277,7 @@ START_TEST(deadletter_without_label_payload_or_times_is_kept_too)
     letter.label = letter.payload = (const uint8_t *)"";
     letter.code = letter.error = "";
     letter.first_us = letter.last_us = 5000; /* the time of the adding */
-    seen.count = 0;
-    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &letter, &error));
-    ck_assert_uint_eq(seen.count, 1);
+    assert_only(&letter);
 }
 END_TEST
 
@@ -265,9 +301,7 @@ START_TEST(deadletter_added_again_counts_its_attempts_and_nothing_else)
     letter.last_us = 7000;
     letter.code = again.code;
     letter.error = again.error;
-    seen.count = 0;
-    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &letter, &error));
-    ck_assert_uint_eq(seen.count, 1);
+    assert_only(&letter);
     /* A full store does not mind. */
     const struct deadletter_caps none = {.at_cap = AT_CAP_BLOCK};
     added = add_with(&letter, 1, &none, 6000);
@@ -301,7 +335,7 @@ START_TEST(deadletter_long_error_is_cut_between_characters)
     memset(cut, 'x', sizeof(cut));
     cut[LETTER_ERROR_MAX - 2] = '\0';
     letter.error = cut;
-    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &letter, &error));
+    assert_only(&letter);
 }
 END_TEST
 
@@ -328,8 +362,7 @@ START_TEST(deadletter_list_goes_by_number_or_by_position)
         struct deadletter letter = letter_make(lsns[i], i == 2 ? LETTER_PARKED : LETTER_POISON);
         add(&letter);
     }
-    struct deadletter other = letter_make(15, LETTER_POISON);
-    other.target = "search";
+    struct deadletter other = letter_make_search(15, LETTER_POISON);
     add(&other);
     ck_assert_uint_eq(list(&all, LETTERS_BY_NUMBER, 100), 5);
     ck_assert_uint_eq(seen.lsn[0], 30);
@@ -343,8 +376,7 @@ START_TEST(deadletter_list_goes_by_number_or_by_position)
     bus.cause = LETTER_POISON;
     ck_assert_uint_eq(list(&bus, LETTERS_BY_POSITION, 100), 3);
     ck_assert_uint_eq(seen.lsn[1], 30);
-    seen.count = 0;
-    seen.stop_at = 2;
+    seen_reset(2);
     CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 100, see, NULL, &error));
     ck_assert_uint_eq(seen.count, 2);
 }
@@ -363,8 +395,7 @@ START_TEST(deadletter_filters_select_exactly)
     two.code = "TIMEOUT";
     two.error = "no answer in 30 s";
     two.last_us = 90000;
-    struct deadletter three = letter_make(3, LETTER_ISOLATED);
-    three.target = "search";
+    struct deadletter three = letter_make_search(3, LETTER_ISOLATED);
     three.label_size = 0;
     add(&one);
     add(&two);
@@ -423,8 +454,7 @@ START_TEST(deadletter_scan_goes_through_slices_of_its_size)
     const struct deadletter_filter parked = {.cause = LETTER_PARKED, .table = "public.orders"};
     struct deadletter_scan scan = {.wanted = UINT64_MAX};
     size_t calls = 0;
-    seen.count = 0;
-    seen.stop_at = 0;
+    seen_reset(0);
     while (!scan.done) {
         size_t before = seen.count;
         CHECK_OK(deadletter_scan(store, &parked, false, &scan, see, NULL, &error));
@@ -437,7 +467,7 @@ START_TEST(deadletter_scan_goes_through_slices_of_its_size)
     ck_assert_uint_eq(count(&parked), LETTERS / 2);
     /* `wanted` ends it, and the search goes on behind what it gave. */
     scan = (struct deadletter_scan){.wanted = 3};
-    seen.count = 0;
+    seen_reset(0);
     CHECK_OK(deadletter_scan(store, &parked, false, &scan, see, NULL, &error));
     ck_assert(scan.done);
     ck_assert_uint_eq(seen.count, 3);
@@ -453,8 +483,7 @@ START_TEST(deadletter_count_of_all_is_answered_from_the_sums)
     ck_assert_int_eq(counted.oldest_us, 0);
     add_range(1, 4, LETTER_POISON);
     add_range(5, 6, LETTER_ISOLATED);
-    struct deadletter other = letter_make(1, LETTER_PARKED);
-    other.target = "search";
+    struct deadletter other = letter_make_search(1, LETTER_PARKED);
     other.first_us = 500;
     add(&other);
     size_t letter_bytes = other.payload_size + other.label_size;
@@ -469,13 +498,12 @@ START_TEST(deadletter_count_of_all_is_answered_from_the_sums)
     CHECK_OK(deadletter_count(store, &search, &counted, &error));
     ck_assert_uint_eq(counted.entries, 1);
     ck_assert_int_eq(counted.oldest_us, 500);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.letters_count, 3);
     ck_assert_str_eq(state.letters[0].target, "bus");
     ck_assert_int_eq(state.letters[0].cause, LETTER_POISON);
     ck_assert_uint_eq(state.letters[0].entries, 4);
     ck_assert_uint_eq(state.letters[0].bytes, 4 * letter_bytes);
-    store_state_release(&state);
 }
 END_TEST
 
@@ -493,9 +521,7 @@ START_TEST(deadletter_block_adds_nothing_of_what_does_not_fit)
 {
     const struct deadletter_caps caps = caps_make(3, AT_CAP_BLOCK);
     struct deadletter letters[4];
-    for (size_t i = 0; i < 4; i++) {
-        letters[i] = letter_make(i + 1, LETTER_POISON);
-    }
+    letters_make(letters, 4, 1, LETTER_POISON);
     struct deadletter_added added = add_with(letters, 2, &caps, 1);
     ck_assert_uint_eq(added.added, 2);
     added = (struct deadletter_added){.added = 77};
@@ -518,59 +544,46 @@ START_TEST(deadletter_reject_makes_gap_rows_of_the_new)
 {
     const struct deadletter_caps caps = caps_make(2, AT_CAP_REJECT);
     struct deadletter letters[5];
-    for (size_t i = 0; i < 5; i++) {
-        letters[i] = letter_make(i + 1, LETTER_POISON);
-    }
+    letters_make(letters, 5, 1, LETTER_POISON);
     struct deadletter_added added = add_with(letters, 5, &caps, 77);
     ck_assert_uint_eq(added.added, 2);
     ck_assert_uint_eq(added.rejected, 3);
     ck_assert_uint_eq(list(&all, LETTERS_BY_NUMBER, 10), 2);
     ck_assert_uint_eq(seen.lsn[1], 2);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.gaps_count, 1);
     ck_assert_int_eq(state.gaps[0].gap_id, -1);
     ck_assert_str_eq(state.gaps[0].pipeline, "orders");
     ck_assert_str_eq(state.gaps[0].target, "bus");
     ck_assert_str_eq(state.gaps[0].cause, "dead-letter store full: reject");
-    ck_assert_uint_eq(state.gaps[0].first_lsn, 3);
-    ck_assert_uint_eq(state.gaps[0].last_lsn, 5);
-    ck_assert_uint_eq(state.gaps[0].count, 3);
+    assert_gap(&state.gaps[0], 3, 5, 3);
     ck_assert_int_eq(state.gaps[0].at_us, 77);
-    store_state_release(&state);
 }
 END_TEST
 
 START_TEST(deadletter_drop_oldest_makes_gap_rows_of_the_old)
 {
     const struct deadletter_caps caps = caps_make(4, AT_CAP_DROP_OLDEST);
-    struct deadletter search = letter_make(100, LETTER_POISON);
-    search.target = "search";
+    struct deadletter search = letter_make_search(100, LETTER_POISON);
     add_range(1, 2, LETTER_POISON);
     add(&search);
     add_range(3, 3, LETTER_POISON);
     struct deadletter letters[3];
-    for (size_t i = 0; i < 3; i++) {
-        letters[i] = letter_make(i + 4, LETTER_POISON);
-    }
+    letters_make(letters, 3, 4, LETTER_POISON);
     struct deadletter_added added = add_with(letters, 3, &caps, 77);
     ck_assert_uint_eq(added.added, 3);
     ck_assert_uint_eq(added.dropped, 3);
     ck_assert_uint_eq(list(&all, LETTERS_BY_NUMBER, 10), 4);
     ck_assert_uint_eq(seen.lsn[0], 3);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.gaps_count, 2);
     for (size_t i = 0; i < 2; i++) {
         bool bus = strcmp(state.gaps[i].target, "bus") == 0;
-        ck_assert_uint_eq(state.gaps[i].first_lsn, bus ? 1 : 100);
-        ck_assert_uint_eq(state.gaps[i].last_lsn, bus ? 2 : 100);
-        ck_assert_uint_eq(state.gaps[i].count, bus ? 2 : 1);
+        assert_gap(&state.gaps[i], bus ? 1 : 100, bus ? 2 : 100, bus ? 2 : 1);
     }
-    store_state_release(&state);
     /* More than the store holds: of this very call only the newest stay. */
     struct deadletter many[6];
-    for (size_t i = 0; i < 6; i++) {
-        many[i] = letter_make(i + 20, LETTER_POISON);
-    }
+    letters_make(many, 6, 20, LETTER_POISON);
     added = add_with(many, 6, &caps, 78);
     ck_assert_uint_eq(added.added, 6);
     ck_assert_uint_eq(added.dropped, 6);
@@ -614,7 +627,7 @@ START_TEST(deadletter_run_of_gaps_grows_until_a_letter_or_time_lies_between)
     (void)add_with(&letter, 1, &closed, 3 + INT64_C(600000000));
     letter.commit_lsn = 6;
     (void)add_with(&letter, 1, &closed, 4 + INT64_C(1200000000)); /* too late: a new row */
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.gaps_count, 3);
     ck_assert_uint_eq(state.gaps[0].first_lsn, 1);
     ck_assert_uint_eq(state.gaps[0].last_lsn, 2);
@@ -624,7 +637,6 @@ START_TEST(deadletter_run_of_gaps_grows_until_a_letter_or_time_lies_between)
     ck_assert_int_eq(state.gaps[1].gap_id, -2);
     ck_assert_uint_eq(state.gaps[2].first_lsn, 6);
     ck_assert_uint_eq(state.gaps[2].count, 1);
-    store_state_release(&state);
 }
 END_TEST
 
@@ -636,11 +648,10 @@ START_TEST(deadletter_gap_rows_keep_away_from_those_of_the_engine)
     const struct deadletter_caps closed = caps_make(0, AT_CAP_REJECT);
     struct deadletter letter = letter_make(1, LETTER_POISON);
     (void)add_with(&letter, 1, &closed, 1);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.gaps_count, 2);
     ck_assert_int_eq(state.gaps[0].gap_id, 9);
     ck_assert_int_eq(state.gaps[1].gap_id, -1);
-    store_state_release(&state);
 }
 END_TEST
 
@@ -656,7 +667,7 @@ START_TEST(deadletter_failed_again_counts_and_keeps_the_newest_error)
     letter.code = "HTTP_410";
     letter.error = "gone";
     letter.last_us = 9000;
-    CHECK_OK(deadletter_list(store, &all, LETTERS_BY_NUMBER, 10, compare, &letter, &error));
+    assert_only(&letter);
     CHECK_OK(deadletter_failed(store, 4711, "", "", 9000, &error)); /* gone meanwhile: nothing */
     ck_assert_uint_eq(count(&all), 1);
 }
@@ -673,17 +684,14 @@ START_TEST(deadletter_purge_takes_what_is_selected_and_leaves_gap_rows)
     ck_assert_uint_eq(purged, 5);
     ck_assert_uint_eq(list(&all, LETTERS_BY_NUMBER, 10), 1);
     ck_assert_uint_eq(seen.lsn[0], 4);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.gaps_count, 2);
     const struct store_gap *first = &state.gaps[state.gaps[0].gap_id == -1 ? 0 : 1];
     const struct store_gap *second = &state.gaps[state.gaps[0].gap_id == -1 ? 1 : 0];
-    ck_assert_uint_eq(first->first_lsn, 1);
-    ck_assert_uint_eq(first->last_lsn, 3);
-    ck_assert_uint_eq(first->count, 3);
+    assert_gap(first, 1, 3, 3);
     ck_assert_uint_eq(second->first_lsn, 5);
     ck_assert_uint_eq(second->count, 2);
     ck_assert_str_eq(state.gaps[1].cause, "dead letters purged");
-    store_state_release(&state);
     CHECK_OK(deadletter_purge(store, &poison, 99, &purged, &error));
     ck_assert_uint_eq(purged, 0);
 }
@@ -752,42 +760,41 @@ END_TEST
 
 /* ---- the backlog and the keys ---- */
 
+/* Asserts what is behind for target "bus"; of none the positions are left as they were. */
+static void assert_backlog(uint64_t entries, uint64_t first_lsn, uint64_t last_lsn)
+{
+    uint64_t found = 7;
+    uint64_t first = UNTOUCHED;
+    uint64_t last = UNTOUCHED;
+    int64_t first_seq;
+    int64_t last_seq;
+    CHECK_OK(deadletter_backlog_range(store, "orders", "bus", &found, &first, &first_seq, &last,
+                                      &last_seq, &error));
+    ck_assert_uint_eq(found, entries);
+    ck_assert_uint_eq(first, first_lsn);
+    ck_assert_uint_eq(last, last_lsn);
+}
+
 START_TEST(deadletter_backlog_is_read_in_pieces_and_leaves_from_the_front)
 {
     add_range(1, 2, LETTER_POISON);
     add_range(10, 19, LETTER_ISOLATED);
     add_range(20, 20, LETTER_PARKED);
-    uint64_t entries;
-    uint64_t first_lsn = 7;
-    uint64_t last_lsn = 7;
-    int64_t first_seq;
-    int64_t last_seq;
-    CHECK_OK(deadletter_backlog_range(store, "orders", "bus", &entries, &first_lsn, &first_seq,
-                                      &last_lsn, &last_seq, &error));
-    ck_assert_uint_eq(entries, 10);
-    ck_assert_uint_eq(first_lsn, 10);
-    ck_assert_uint_eq(last_lsn, 19);
-    seen.count = 0;
-    seen.stop_at = 0;
+    assert_backlog(10, 10, 19);
+    seen_reset(0);
     CHECK_OK(
         deadletter_backlog(store, "orders", "bus", 0, INT64_MIN, 4, 1 << 20, see, NULL, &error));
     ck_assert_uint_eq(seen.count, 4);
     ck_assert_uint_eq(seen.lsn[3], 13);
-    seen.count = 0;
+    seen_reset(0);
     CHECK_OK(deadletter_backlog(store, "orders", "bus", 13, 0, 100, 2 * PAYLOAD_SIZE + 1, see, NULL,
                                 &error));
     ck_assert_uint_eq(seen.count, 3); /* about so many bytes */
     ck_assert_uint_eq(seen.lsn[0], 14);
     CHECK_OK(deadletter_backlog_delivered(store, "orders", "bus", 17, 0, &error));
-    CHECK_OK(deadletter_backlog_range(store, "orders", "bus", &entries, &first_lsn, &first_seq,
-                                      &last_lsn, &last_seq, &error));
-    ck_assert_uint_eq(entries, 2);
-    ck_assert_uint_eq(first_lsn, 18);
+    assert_backlog(2, 18, 19);
     CHECK_OK(deadletter_backlog_delivered(store, "orders", "bus", 1000, 0, &error));
-    CHECK_OK(deadletter_backlog_range(store, "orders", "bus", &entries, &first_lsn, &first_seq,
-                                      &last_lsn, &last_seq, &error));
-    ck_assert_uint_eq(entries, 0);
-    ck_assert_uint_eq(first_lsn, 18); /* untouched */
+    assert_backlog(0, UNTOUCHED, UNTOUCHED);
     ck_assert_uint_eq(count(&all), 3);
     ck_assert_uint_eq(gap_events(), 0);
 }
@@ -798,16 +805,14 @@ START_TEST(deadletter_keys_are_those_of_poison_and_parked)
     add_range(1, 2, LETTER_POISON);
     add_range(3, 3, LETTER_PARKED);
     add_range(4, 5, LETTER_ISOLATED);
-    seen.count = 0;
-    seen.stop_at = 0;
+    seen_reset(0);
     CHECK_OK(deadletter_keys(store, "orders", "bus", see, NULL, &error));
     ck_assert_uint_eq(seen.count, 3);
     ck_assert(!seen.payloads);
-    seen.count = 0;
-    seen.stop_at = 1;
+    seen_reset(1);
     CHECK_OK(deadletter_keys(store, "orders", "bus", see, NULL, &error));
     ck_assert_uint_eq(seen.count, 1);
-    seen.count = 0;
+    seen_reset(0);
     CHECK_OK(deadletter_keys(store, "orders", "search", see, NULL, &error));
     ck_assert_uint_eq(seen.count, 0);
 }
@@ -816,8 +821,7 @@ END_TEST
 START_TEST(deadletter_removals_of_the_store_take_letters_and_sums)
 {
     add_range(1, 3, LETTER_POISON);
-    struct deadletter other = letter_make(1, LETTER_PARKED);
-    other.target = "search";
+    struct deadletter other = letter_make_search(1, LETTER_PARKED);
     add(&other);
     other.pipeline = "stock";
     add(&other);
@@ -827,11 +831,10 @@ START_TEST(deadletter_removals_of_the_store_take_letters_and_sums)
     CHECK_OK(store_save(store, &(struct store_update){.removals = removals, .removals_count = 2},
                         &error));
     ck_assert_uint_eq(count(&all), 1);
-    struct store_state state = load();
+    load();
     ck_assert_uint_eq(state.letters_count, 1);
     ck_assert_str_eq(state.letters[0].target, "search");
     ck_assert_uint_eq(state.letters[0].entries, 1);
-    store_state_release(&state);
 }
 END_TEST
 
