@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
 
 enum { PAYLOAD_MAX = 90, LABEL_MAX = 64 };
 
-static char root[DIRECTORY_MAX - 64];
 char directory[DIRECTORY_MAX];
 struct batch_pool *labelled_pool;
 struct batch_pool *plain_pool;
@@ -242,44 +243,26 @@ size_t files_in_directory(void)
 
 static void setup(void)
 {
-    static unsigned case_number;
-    (void)snprintf(directory, sizeof(directory), "%s/%u", root, ++case_number);
+    scratch_path(directory, sizeof(directory));
     disk_reset();
-}
-
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
 }
 
 int spill_tests_run(const char *name, void (*add)(TCase *tests))
 {
-    const char *temporary = getenv("TMPDIR");
     (void)signal(SIGXFSZ, SIG_IGN); /* a refused write then is EFBIG */
-    (void)snprintf(root, sizeof(root), "%s/pgfan-spill-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
     labelled_pool = batch_pool_create(FORMATS, true, 4, 1 << 20);
     plain_pool = batch_pool_create(1, false, 4, 1 << 20);
-    if (mkdtemp(root) == NULL || labelled_pool == NULL || plain_pool == NULL) {
+    if (!scratch_open("spill") || labelled_pool == NULL || plain_pool == NULL) {
         return EXIT_FAILURE;
     }
-    Suite *suite = suite_create(name);
     TCase *tests = tcase_create(name);
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, NULL);
     add(tests);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run(name, tests);
     disk_reset();
-    root_remove();
+    scratch_remove();
     batch_pool_destroy(labelled_pool);
     batch_pool_destroy(plain_pool);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "fake_engine.h"
 #include "letters_fixture.h"
+#include "tests/unit/suite.h"
 
 enum { ANSWER_SIZE = 256 * 1024, DEADLINE_MS = 10000 };
 
@@ -1052,9 +1053,8 @@ START_TEST(api_letters_are_not_shown_over_tcp)
 }
 END_TEST
 
-static Suite *suite(void)
+static TCase *all_tests(void)
 {
-    Suite *all = suite_create("api_server");
     TCase *tests = tcase_create("api_server");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 60);
@@ -1094,17 +1094,10 @@ static Suite *suite(void)
     tcase_add_test(tests, api_letters_bodies_are_read_strictly);
     tcase_add_test(tests, api_letters_of_a_busy_store_answer_503);
     tcase_add_test(tests, api_letters_are_not_shown_over_tcp);
-    suite_add_tcase(all, tests);
-    return all;
+    return tests;
 }
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("api_server", all_tests());
 }

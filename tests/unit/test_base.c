@@ -19,6 +19,7 @@
 #include "base/secret.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "tests/unit/suite.h"
 
 static char directory[64];
 
@@ -269,7 +270,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("base");
     TCase *tcase = tcase_create("base");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, fs_file_within_the_limit_is_read_whole);
@@ -287,12 +287,5 @@ int main(void)
     tcase_add_test(tcase, clock_extreme_dates_fit);
     tcase_add_test(tcase, backoff_waits_grow_to_the_maximum);
     tcase_add_test(tcase, status_error_keeps_text_code_and_hint);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("base", tcase);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "model/batch.h"
+#include "tests/unit/suite.h"
 
 enum { FORMATS = 3 };
 
@@ -192,19 +193,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("batch");
     TCase *tcase = tcase_create("batch");
     tcase_add_test(tcase, batch_every_split_keeps_all_events);
     tcase_add_test(tcase, batch_refusals_stay_with_their_events);
     tcase_add_test(tcase, batch_comes_back_empty_and_keeps_its_buffers);
     tcase_add_test(tcase, batch_buffers_over_the_spare_size_are_freed);
     tcase_add_test(tcase, batch_last_of_many_holders_gives_it_back);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("batch", tcase);
 }

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/rng.h"
+#include "tests/unit/suite.h"
 
 START_TEST(bytes_appends_equal_a_plain_array)
 {
@@ -74,17 +75,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("bytes");
     TCase *tcase = tcase_create("bytes");
     tcase_add_test(tcase, bytes_appends_equal_a_plain_array);
     tcase_add_loop_test(tcase, bytes_every_maximum_holds, 0, 20);
     tcase_add_test(tcase, bytes_format_and_text_end_where_they_should);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("bytes", tcase);
 }

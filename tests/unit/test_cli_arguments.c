@@ -13,6 +13,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "conf/option.h"
+#include "tests/unit/suite.h"
 
 static const struct command_option options[] = {
     {.name = "conf", .letter = 'c', .argument = "FILE", .help = "the conf"},
@@ -208,7 +209,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cli_arguments");
     TCase *tests = tcase_create("cli_arguments");
     tcase_add_test(tests, cli_arguments_every_spelling_of_a_value_is_the_same);
     tcase_add_test(tests, cli_arguments_repeated_option_keeps_order);
@@ -219,12 +219,5 @@ int main(void)
     tcase_add_test(tests, cli_half_a_name_lists_the_commands_of_it);
     tcase_add_test(tests, cli_command_nearest_name_is_offered);
     tcase_add_test(tests, cli_command_tables_are_consistent);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("cli_arguments", tests);
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "cli/client.h"
 #include "fake_engine.h"
+#include "tests/unit/suite.h"
 
 static char directory[64];
 static struct api *api;
@@ -130,7 +131,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cli_client");
     TCase *tests = tcase_create("cli_client");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, cli_client_verb_reaches_the_engine);
@@ -138,12 +138,5 @@ int main(void)
     tcase_add_test(tests, cli_client_without_an_engine_fails_at_once);
     tcase_add_test(tests, cli_client_socket_path_too_long_is_a_usage_error);
     tcase_add_test(tests, cli_client_names_are_percent_encoded);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("cli_client", tests);
 }

@@ -15,11 +15,12 @@
 
 #include "api/api.h"
 #include "base/log.h"
-#include "capture.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "fake_engine.h"
 #include "letters_fixture.h"
+#include "tests/unit/capture.h"
+#include "tests/unit/suite.h"
 
 enum { OUTPUT_SIZE = 1 << 20, WORDS_MAX = 16 };
 
@@ -283,7 +284,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cli_dlq");
     TCase *tests = tcase_create("cli_dlq");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 60);
@@ -298,12 +298,5 @@ int main(void)
     tcase_add_test(tests, cli_dlq_unknown_names_and_malformed_selectors_are_usage_errors);
     tcase_add_test(tests, cli_dlq_of_an_engine_that_cannot_use_its_store_fails);
     tcase_add_test(tests, cli_dlq_without_an_engine_reads_the_file);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("cli_dlq", tests);
 }

@@ -16,6 +16,7 @@
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/reference.h"
+#include "tests/unit/suite.h"
 
 static const char *docs_directory;
 
@@ -109,19 +110,11 @@ END_TEST
 int main(int argc, char **argv)
 {
     docs_directory = argc > 1 ? argv[1] : "docs";
-    Suite *suite = suite_create("cli_pages");
     TCase *tests = tcase_create("cli_pages");
     tcase_add_test(tests, cli_page_of_commands_is_up_to_date);
     tcase_add_test(tests, cli_page_of_the_api_is_up_to_date);
     tcase_add_test(tests, cli_man_page_is_up_to_date);
     tcase_add_test(tests, cli_help_names_every_command_option_and_exit_status);
     tcase_add_test(tests, cli_help_lines_fit_a_terminal);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("cli_pages", tests);
 }

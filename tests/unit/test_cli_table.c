@@ -8,9 +8,10 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "capture.h"
 #include "cli/answer.h"
 #include "cli/table.h"
+#include "tests/unit/capture.h"
+#include "tests/unit/suite.h"
 
 enum { OUTPUT_SIZE = 4096 };
 
@@ -95,18 +96,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cli_table");
     TCase *tests = tcase_create("cli_table");
     tcase_add_test(tests, cli_table_cells_show_no_control_characters);
     tcase_add_test(tests, cli_table_long_cell_is_cut_at_a_whole_character);
     tcase_add_test(tests, cli_table_of_objects_shows_members_by_kind_and_aligns);
     tcase_add_test(tests, cli_table_without_rows_has_its_headings);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("cli_table", tests);
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "tests/unit/suite.h"
 
 START_TEST(clock_text_equals_the_c_library)
 {
@@ -57,17 +58,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("clock");
     TCase *tcase = tcase_create("clock");
     tcase_add_test(tcase, clock_text_equals_the_c_library);
     tcase_add_loop_test(tcase, clock_text_of_any_count_fits, 0, 5);
     tcase_add_test(tcase, clock_monotonic_never_goes_back);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("clock", tcase);
 }

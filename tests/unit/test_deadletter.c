@@ -23,14 +23,14 @@
 #include "deadletter/deadletter.h"
 #include "deadletter/selector.h"
 #include "store/store.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
 
 extern char **environ;
 
 enum { SEEN_MAX = 4096, PAYLOAD_SIZE = 100, UNTOUCHED = 7 };
 
-static char root[PATH_MAX];
 static char data_dir[PATH_MAX];
-static unsigned case_number;
 static struct store *store;
 static struct store_state state; /* as load() found it */
 static struct fan_error error;
@@ -54,7 +54,7 @@ static void reopen(void)
 
 static void setup(void)
 {
-    (void)snprintf(data_dir, sizeof(data_dir), "%.4000s/%u", root, case_number++);
+    scratch_path(data_dir, sizeof(data_dir));
     error = (struct fan_error){0};
     memset(payload, 'p', sizeof(payload));
     open_with(&(struct store_options){.create = true});
@@ -1146,37 +1146,20 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, deadletter_selectors_say_how_they_are_written);
 }
 
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "add-until-killed") == 0) {
         return child_main(argv[2]);
     }
-    const char *temporary = getenv("TMPDIR");
-    (void)snprintf(root, sizeof(root), "%s/pgfan-deadletter-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(root) == NULL) {
+    if (!scratch_open("deadletter")) {
         return EXIT_FAILURE;
     }
     log_set_level(LOG_ERROR);
-    Suite *suite = suite_create("deadletter");
     TCase *tests = tcase_create("deadletter");
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     add_tests(tests);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    root_remove();
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    int status = suite_run("deadletter", tests);
+    scratch_remove();
+    return status;
 }

@@ -17,6 +17,7 @@
 #include "encode/value.h"
 #include "model/change.h"
 #include "model/row.h"
+#include "tests/unit/suite.h"
 
 enum { TAG_SIZE = 1 };
 
@@ -744,7 +745,6 @@ static void add_values(TCase *tcase)
 
 int main(void)
 {
-    Suite *suite = suite_create("encode_native");
     TCase *tcase = tcase_create("native");
     tcase_add_test(tcase, native_insert_has_key_and_after);
     tcase_add_test(tcase, native_update_lists_unchanged_columns);
@@ -761,12 +761,5 @@ int main(void)
     tcase_add_test(tcase, native_every_small_maximum_refuses_and_restores);
     tcase_add_test(tcase, native_registry_finds_by_name);
     add_values(tcase);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("encode_native", tcase);
 }

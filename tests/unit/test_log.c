@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tests/unit/suite.h"
 
 static int pipe_ends[2];
 static char captured[65536];
@@ -211,7 +212,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("log");
     TCase *tcase = tcase_create("log");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, log_logfmt_line_has_level_message_and_fields);
@@ -226,12 +226,5 @@ int main(void)
     tcase_add_test(tcase, log_line_below_the_level_is_not_written);
     tcase_add_test(tcase, log_line_that_cannot_be_written_is_counted_and_keeps_errno);
     tcase_add_test(tcase, log_level_names_parse_back);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("log", tcase);
 }

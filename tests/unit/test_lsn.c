@@ -8,6 +8,7 @@
 
 #include "model/lsn.h"
 #include "model/position.h"
+#include "tests/unit/suite.h"
 
 START_TEST(lsn_every_bit_survives_a_round_trip)
 {
@@ -70,7 +71,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("lsn");
     TCase *tcase = tcase_create("lsn");
     tcase_add_loop_test(tcase, lsn_every_bit_survives_a_round_trip, 0, 64);
     tcase_add_test(tcase, lsn_extremes_have_the_server_text);
@@ -78,12 +78,5 @@ int main(void)
                         (int)(sizeof(faults) / sizeof(faults[0])));
     tcase_add_test(tcase, lsn_either_case_is_read);
     tcase_add_test(tcase, lsn_positions_sort_by_commit_then_seq);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("lsn", tcase);
 }

@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "model/pattern.h"
+#include "tests/unit/suite.h"
 
 struct match_case {
     const char *pattern;
@@ -162,7 +163,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pattern");
     TCase *tcase = tcase_create("pattern");
     tcase_add_loop_test(tcase, pattern_takes_what_it_says, 0,
                         (int)(sizeof(match_cases) / sizeof(match_cases[0])));
@@ -172,12 +172,5 @@ int main(void)
     tcase_add_test(tcase, pattern_exact_names_one_table);
     tcase_add_test(tcase, pattern_prefix_has_wildcards_and_no_dot_rule);
     tcase_add_test(tcase, pattern_random_matches_equal_fnmatch);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("pattern", tcase);
 }

@@ -9,6 +9,7 @@
 
 #include "sources/postgres/coverage.h"
 #include "sources/postgres/preflight.h"
+#include "tests/unit/suite.h"
 
 static struct preflight_table table_of(uint32_t oid, const char *name, enum table_cover cover)
 {
@@ -83,17 +84,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pg_coverage");
     TCase *looks = tcase_create("looks");
     tcase_add_test(looks, pg_coverage_table_that_left_is_whole_up_to_the_last_look);
     tcase_add_test(looks, pg_coverage_table_made_again_is_whole_as_the_one_before_it);
     tcase_add_test(looks, pg_coverage_new_table_is_whole_up_to_the_look_before);
-    suite_add_tcase(suite, looks);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("pg_coverage", looks);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sources/postgres/decide.h"
+#include "tests/unit/suite.h"
 
 /* A store that has confirmed 2000 on timeline 1, and the server that belongs to it. */
 struct world {
@@ -284,7 +285,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pg_decide");
     TCase *rules = tcase_create("rules");
     tcase_add_test(rules, pg_decide_normal_restart_starts_at_the_persisted_ack);
     tcase_add_test(rules, pg_decide_slot_rolled_back_by_a_crash_starts_at_the_persisted_ack);
@@ -305,12 +305,5 @@ int main(void)
     tcase_add_test(rules, pg_decide_active_slot_is_waited_for);
     tcase_add_test(rules, pg_decide_other_slot_name_stops);
     tcase_add_test(rules, pg_decide_slot_without_its_publication_stops);
-    suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("pg_decide", rules);
 }

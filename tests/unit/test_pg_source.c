@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "tests/unit/pg_script.h"
+#include "tests/unit/suite.h"
 
 enum { SECOND = 1000000 };
 
@@ -883,11 +884,5 @@ int main(void)
     tcase_add_test(failure, pg_source_stop_sends_the_last_status_and_ends_the_copy);
     tcase_add_test(failure, pg_source_time_that_goes_back_changes_nothing);
     suite_add_tcase(suite, failure);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run_all(suite);
 }

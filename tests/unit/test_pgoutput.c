@@ -12,6 +12,7 @@
 #include "model/row.h"
 #include "sources/postgres/pgoutput.h"
 #include "sources/postgres/relations.h"
+#include "tests/unit/suite.h"
 
 static const char *corpus; /* directory, from the command line */
 static const char *const recordings[] = {"postgres-14", "postgres-15", "postgres-18"};
@@ -253,7 +254,6 @@ int main(int argc, char **argv)
     }
     corpus = argv[1];
     int count = (int)(sizeof(recordings) / sizeof(recordings[0]));
-    Suite *suite = suite_create("pgoutput");
     TCase *parser = tcase_create("parser");
     tcase_add_loop_test(parser, pgoutput_recording_is_accepted_whole, 0, count);
     tcase_add_loop_test(parser, pgoutput_prefix_and_surplus_are_refused, 0, count);
@@ -261,12 +261,5 @@ int main(int argc, char **argv)
     tcase_add_loop_test(parser, pgoutput_identities_are_as_the_server_sends_them, 0, count);
     tcase_add_test(parser, pgoutput_unknown_tags_are_refused);
     tcase_add_test(parser, pgoutput_commit_with_flags_is_refused);
-    suite_add_tcase(suite, parser);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("pgoutput", parser);
 }

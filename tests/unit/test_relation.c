@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/relation.h"
+#include "tests/unit/suite.h"
 
 struct key_case {
     enum replica_identity identity;
@@ -173,7 +174,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("relation");
     TCase *tcase = tcase_create("relation");
     tcase_add_loop_test(tcase, relation_key_follows_the_replica_identity, 0,
                         (int)(sizeof(key_cases) / sizeof(key_cases[0])));
@@ -183,12 +183,5 @@ int main(void)
     tcase_add_loop_test(tcase, relation_builtin_type_is_known, 0,
                         (int)(sizeof(type_cases) / sizeof(type_cases[0])));
     tcase_add_test(tcase, relation_array_of_array_type_has_text_elements);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("relation", tcase);
 }

@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "model/row.h"
+#include "tests/unit/suite.h"
 
 static const uint8_t tuple[] = {0,   5, /* columns */
                                 't', 0, 0, 0, 3, 'a', 'b', 'c', 'n', 'u', 'b',
@@ -116,7 +117,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("row");
     TCase *tcase = tcase_create("row");
     tcase_add_test(tcase, row_values_are_read_back);
     tcase_add_test(tcase, row_every_truncation_is_refused);
@@ -124,12 +124,5 @@ int main(void)
     tcase_add_test(tcase, row_more_columns_than_the_relation_are_refused);
     tcase_add_test(tcase, row_every_changed_byte_is_safe);
     tcase_add_test(tcase, row_random_bytes_are_safe);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("row", tcase);
 }

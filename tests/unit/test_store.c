@@ -26,19 +26,19 @@
 #include "store/letter.h"
 #include "store/migration.h"
 #include "store/store.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
 
 extern char **environ;
 
-static char root[PATH_MAX];
 static char data_dir[PATH_MAX];
 static char db_path[PATH_MAX];
 static const char *test_data = "."; /* the directory of files from earlier versions */
-static unsigned case_number;
 static const struct store_options create_options = {.create = true};
 
 static void setup(void)
 {
-    (void)snprintf(data_dir, sizeof(data_dir), "%.4000s/%u", root, case_number++);
+    scratch_path(data_dir, sizeof(data_dir));
     (void)snprintf(db_path, sizeof(db_path), "%.4000s/pgfan.db", data_dir);
 }
 
@@ -821,13 +821,6 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, store_library_version_is_known);
 }
 
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "save-until-killed") == 0) {
@@ -836,26 +829,16 @@ int main(int argc, char **argv)
     if (argc == 2) {
         test_data = argv[1];
     }
-    const char *temporary = getenv("TMPDIR");
-    (void)snprintf(root, sizeof(root), "%s/pgfan-store-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(root) == NULL) {
+    if (!scratch_open("store")) {
         return EXIT_FAILURE;
     }
     (void)signal(SIGXFSZ, SIG_IGN); /* a refused write then is EFBIG */
     log_set_level(LOG_ERROR);
-    Suite *suite = suite_create("store");
     TCase *tests = tcase_create("store");
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, NULL);
     add_tests(tests);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    root_remove();
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    int status = suite_run("store", tests);
+    scratch_remove();
+    return status;
 }

@@ -34,16 +34,16 @@
 #include "targets/file/file_target.h"
 #include "targets/file/mark.h"
 #include "targets/file/segment.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
 
 extern char **environ;
 
 enum { LINE_SIZE = 64, WAIT_SECONDS = 20 };
 #define SECOND_US INT64_C(1000000)
 
-static char root[PATH_MAX];
 static char directory[PATH_MAX];
 static char path[PATH_MAX];
-static unsigned case_number;
 static struct io_pool *pool;
 static struct batch_pool *batches;
 
@@ -343,7 +343,7 @@ static void file_write(const char *file_path, const char *text)
 
 static void setup(void)
 {
-    (void)snprintf(directory, sizeof(directory), "%.4000s/%u", root, case_number++);
+    scratch_path(directory, sizeof(directory));
     (void)snprintf(path, sizeof(path), "%.4000s/out.jsonl", directory);
     ck_assert_int_eq(mkdir(directory, 0755), 0);
 }
@@ -1399,35 +1399,18 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, file_killed_while_writing_has_each_event_once);
 }
 
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
-}
-
 static int run_all(void)
 {
-    const char *temporary = getenv("TMPDIR");
-    (void)snprintf(root, sizeof(root), "%s/pgfan-file-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(root) == NULL) {
+    if (!scratch_open("file")) {
         return 1;
     }
-    Suite *suite = suite_create("target_file");
     TCase *tests = tcase_create("target_file");
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, NULL);
     add_tests(tests);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    root_remove();
-    return failed;
+    int status = suite_run("target_file", tests);
+    scratch_remove();
+    return status;
 }
 
 int main(int argc, char **argv)

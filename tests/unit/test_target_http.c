@@ -34,6 +34,7 @@
 #include "targets/http/url_template.h"
 #include "tests/unit/conf_fixture.h"
 #include "tests/unit/http_script.h"
+#include "tests/unit/suite.h"
 
 #define SECOND_US INT64_C(1000000)
 
@@ -1623,18 +1624,11 @@ int main(void)
     if (batches == NULL) {
         return EXIT_FAILURE;
     }
-    Suite *suite = suite_create("target_http");
     TCase *tests = tcase_create("target_http");
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     add_tests(tests);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run("target_http", tests);
     batch_pool_destroy(batches);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "targets/stdout/stdout_target.h"
 #include "targets/stdout/writer.h"
+#include "tests/unit/suite.h"
 
 enum { LINE_SIZE = 128, WAIT_SECONDS = 20, TARGETS = 3 };
 #define SECOND_US INT64_C(1000000)
@@ -271,7 +272,6 @@ int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the engine does */
     batches = batch_pool_create(1, false, 4, 1 << 20);
-    Suite *suite = suite_create("target_stdout");
     TCase *tests = tcase_create("target_stdout");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, stdout_short_batch_is_readable_when_deliver_returns);
@@ -279,13 +279,7 @@ int main(void)
     tcase_add_loop_test(tests, stdout_without_a_reader_is_fatal_and_blocks_nobody, 0, 2);
     tcase_add_test(tests, stdout_stops_while_its_reader_has_stopped);
     tcase_add_test(tests, stdout_redirected_to_a_file_gets_every_line);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run("target_stdout", tests);
     batch_pool_destroy(batches);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "tests/unit/suite.h"
 
 /* RFC 3629, section 3. Returns the length. */
 static size_t encode(uint32_t point, uint8_t bytes[4])
@@ -69,17 +70,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("utf8");
     TCase *tcase = tcase_create("utf8");
     tcase_add_test(tcase, utf8_every_code_point_but_surrogates_is_valid);
     tcase_add_test(tcase, utf8_every_pair_of_first_bytes_agrees_with_the_encoder);
     tcase_add_test(tcase, utf8_every_truncation_is_invalid);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("utf8", tcase);
 }
