@@ -24,7 +24,7 @@ static inline bool scratch_open(const char *name)
     return mkdtemp(scratch_root) != NULL;
 }
 
-/* Another path in it, of which nothing is there yet. */
+/* Another path in it, of which nothing is there yet. Called from a test or its fixture. */
 static inline void scratch_path(char *path, size_t path_size)
 {
     static unsigned number;

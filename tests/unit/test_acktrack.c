@@ -5,6 +5,7 @@
 #include <check.h>
 
 #include "engine/acktrack.h"
+#include "tests/unit/suite.h"
 
 static struct ackgate gates[2];
 static struct acktrack track;
@@ -122,7 +123,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("acktrack");
     TCase *cases = tcase_create("acktrack");
     tcase_add_checked_fixture(cases, setup, NULL);
     tcase_add_test(cases, acktrack_nothing_unsettled_follows_the_boundary);
@@ -133,12 +133,5 @@ int main(void)
     tcase_add_test(cases, acktrack_forgotten_is_held_until_the_hold_is_lifted);
     tcase_add_test(cases, acktrack_given_again_after_a_reconnect_changes_nothing);
     tcase_add_test(cases, acktrack_target_ahead_of_the_stream_does_not_hold);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("acktrack", cases);
 }

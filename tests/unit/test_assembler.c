@@ -7,6 +7,7 @@
 
 #include "engine/assembler.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/suite.h"
 
 enum { EVENT_BYTES = 100 }; /* with its separator */
 
@@ -226,7 +227,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("assembler");
     TCase *cases = tcase_create("assembler");
     tcase_add_checked_fixture(cases, NULL, teardown);
     tcase_add_test(cases, assembler_max_events_yields_to_a_whole_transaction);
@@ -237,12 +237,5 @@ int main(void)
     tcase_add_test(cases, assembler_another_commit_ends_the_transaction_before);
     tcase_add_test(cases, assembler_marks_stand_around_each_transaction);
     tcase_add_test(cases, assembler_due_only_after_max_us);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("assembler", cases);
 }

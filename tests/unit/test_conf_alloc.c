@@ -12,6 +12,7 @@
 #include "conf/load.h"
 #include "conf/print.h"
 #include "tests/unit/conf_fixture.h"
+#include "tests/unit/suite.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -132,15 +133,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("conf_alloc");
     TCase *tcase = tcase_create("conf_alloc");
     tcase_add_loop_test(tcase, conf_each_failing_allocation_is_survived, 0, (int)CONF_COUNT(texts));
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("conf_alloc", tcase);
 }

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "conf/load.h"
 #include "tests/unit/conf_fixture.h"
+#include "tests/unit/suite.h"
 
 #define TAIL "pipelines: [{name: a, source: shop, tables: [a], targets: [{type: stdout}]}]\n"
 #define GOOD "sources: {shop: {dsn: service=shop}}\n" TAIL
@@ -974,7 +975,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("conf_faults");
     TCase *tcase = tcase_create("conf_faults");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, conf_fault_is_shown_exactly, 0,
@@ -988,12 +988,5 @@ int main(void)
     tcase_add_test(tcase, conf_limits_are_faults);
     tcase_add_test(tcase, conf_every_truncation_of_an_example_returns);
     tcase_add_test(tcase, conf_damaged_example_returns);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("conf_faults", tcase);
 }

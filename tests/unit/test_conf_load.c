@@ -18,6 +18,7 @@
 #include "conf/print.h"
 #include "conf/reference.h"
 #include "tests/unit/conf_fixture.h"
+#include "tests/unit/suite.h"
 
 #define MARK "S3CR3T-7f31"
 
@@ -536,7 +537,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("conf_load");
     TCase *tcase = tcase_create("conf_load");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, load_defaults_are_those_of_the_tables);
@@ -557,12 +557,5 @@ int main(void)
     tcase_add_loop_test(tcase, load_secret_is_in_no_output, 0, (int)CONF_COUNT(marked));
     tcase_add_test(tcase, print_effective_conf_reads_back_the_same);
     tcase_add_test(tcase, reference_names_every_key_and_is_valid_json);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("conf_load", tcase);
 }

@@ -15,6 +15,7 @@
 #include "conf/option.h"
 #include "conf/value.h"
 #include "model/pattern.h"
+#include "tests/unit/suite.h"
 
 static const struct {
     const char *text;
@@ -273,7 +274,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("conf_value");
     TCase *tcase = tcase_create("conf_value");
     tcase_add_loop_test(tcase, value_size_reads_and_prints, 0, (int)CONF_COUNT(sizes));
     tcase_add_loop_test(tcase, value_duration_reads_and_prints, 0, (int)CONF_COUNT(durations));
@@ -282,12 +282,5 @@ int main(void)
     tcase_add_loop_test(tcase, dsn_truncated_anywhere_shows_no_password, 0, (int)CONF_COUNT(dsns));
     tcase_add_test(tcase, nearest_proposes_only_near_words);
     tcase_add_test(tcase, check_names_and_patterns_follow_their_rules);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("conf_value", tcase);
 }

@@ -11,6 +11,7 @@
 #include "base/count.h"
 #include "engine/courier.h"
 #include "model/change.h"
+#include "tests/unit/suite.h"
 
 enum { EVENTS_MAX = 10000, OPEN_MAX = 64 };
 
@@ -539,7 +540,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("courier");
     TCase *cases = tcase_create("courier");
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, courier_one_lane_sends_the_batch_as_it_is);
@@ -558,12 +558,5 @@ int main(void)
     tcase_add_test(cases, courier_fatal_sends_nothing_more);
     tcase_add_test(cases, courier_abandoned_requests_are_pending_again);
     tcase_add_test(cases, courier_no_room_is_no_failure);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("courier", cases);
 }

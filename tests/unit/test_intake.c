@@ -7,6 +7,7 @@
 #include "base/count.h"
 #include "engine/intake.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct fixture fixture;
 static struct intake intake;
@@ -181,7 +182,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("intake");
     TCase *cases = tcase_create("intake");
     tcase_add_checked_fixture(cases, NULL, teardown);
     tcase_add_test(cases, intake_sent_again_is_admitted_once);
@@ -192,12 +192,5 @@ int main(void)
     tcase_add_test(cases, intake_dropped_before_comes_as_one_marker);
     tcase_add_test(cases, intake_run_that_grew_replaces_its_former_self);
     tcase_add_test(cases, intake_wants_only_its_tables);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("intake", cases);
 }

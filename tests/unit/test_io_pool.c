@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "engine/io_pool.h"
+#include "tests/unit/suite.h"
 
 enum { LANES = 5, JOBS_PER_LANE = 150 };
 
@@ -165,18 +166,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("io_pool");
     TCase *tests = tcase_create("io_pool");
     tcase_add_test(tests, io_pool_jobs_of_a_lane_run_in_order_and_alone);
     tcase_add_test(tests, io_pool_blocked_lane_does_not_hold_another);
     tcase_add_test(tests, io_pool_full_queue_answers_again);
     tcase_add_test(tests, io_pool_destroy_accepts_nothing);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("io_pool", tests);
 }

@@ -15,6 +15,7 @@
 #include "engine/engine_internal.h"
 #include "engine/keeper.h"
 #include "engine/letters.h"
+#include "tests/unit/scratch.h"
 
 enum { JOBS = 200 };
 
@@ -152,24 +153,12 @@ START_TEST(keeper_work_asked_for_is_answered_to_whoever_asked)
 }
 END_TEST
 
-static char root[PATH_MAX];
-
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
-}
-
 int main(void)
 {
-    const char *temporary = getenv("TMPDIR");
-    (void)snprintf(root, sizeof(root), "%s/pgfan-keeper-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(root) == NULL) {
+    if (!scratch_open("keeper")) {
         return EXIT_FAILURE;
     }
-    (void)snprintf(data_dir, sizeof(data_dir), "%.4000s/data", root);
+    (void)snprintf(data_dir, sizeof(data_dir), "%.4000s/data", scratch_root);
     Suite *suite = suite_create("keeper");
     TCase *tests = tcase_create("keeper");
     tcase_set_timeout(tests, 60);
@@ -181,6 +170,6 @@ int main(void)
     srunner_run_all(runner, CK_SILENT);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    root_remove();
+    scratch_remove();
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

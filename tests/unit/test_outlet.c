@@ -7,6 +7,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct fixture fixture;
 static struct outlet *outlet;
@@ -257,7 +258,6 @@ END_TEST
 int main(void)
 {
     log_set_level(LOG_ERROR);
-    Suite *suite = suite_create("outlet");
     TCase *cases = tcase_create("outlet");
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, outlet_gets_only_what_it_does_not_have);
@@ -272,12 +272,5 @@ int main(void)
     tcase_add_test(cases, outlet_gap_that_the_store_does_not_know_is_not_passed);
     tcase_add_test(cases, outlet_resumed_behind_a_gap_shows_its_marker);
     tcase_add_test(cases, outlet_resumed_with_a_checkpoint_beyond_settled_goes_on_behind_it);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("outlet", cases);
 }

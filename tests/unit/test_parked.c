@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "engine/parked.h"
+#include "tests/unit/suite.h"
 
 enum { KEYS = 40, TURNS = 4000, HELD_MAX = 400 };
 
@@ -164,7 +165,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("parked");
     TCase *cases = tcase_create("parked");
     tcase_add_test(cases, parked_random_letters_match_a_plain_list);
     tcase_add_test(cases, parked_the_key_before_a_change_counts_too);
@@ -173,12 +173,5 @@ int main(void)
     tcase_add_test(cases, parked_oldest_letters_come_first);
     tcase_add_test(cases, parked_too_many_keys_are_refused);
     tcase_add_test(cases, parked_event_without_a_key_parks_nothing);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("parked", cases);
 }

@@ -5,6 +5,7 @@
 #include <check.h>
 
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct fixture fixture;
 static struct report report;
@@ -222,7 +223,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pipeline");
     TCase *cases = tcase_create("pipeline");
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, pipeline_flow_delivers_whole_transactions_at_once_when_idle);
@@ -236,12 +236,5 @@ int main(void)
     tcase_add_test(cases, pipeline_lost_says_so_and_starts_again_at_what_is_settled);
     tcase_add_test(cases, pipeline_drain_delivers_everything_and_reports_it);
     tcase_add_test(cases, pipeline_target_that_does_not_start_is_tried_again);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("pipeline", cases);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "engine/reader.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct fixture fixture;
 static struct reader reader;
@@ -390,7 +391,6 @@ END_TEST
 int main(void)
 {
     log_set_level(LOG_ERROR);
-    Suite *suite = suite_create("reader");
     TCase *cases = tcase_create("reader");
     tcase_add_checked_fixture(cases, NULL, teardown);
     tcase_add_test(cases, reader_ack_moves_only_when_settled_and_persisted);
@@ -405,12 +405,5 @@ int main(void)
     tcase_add_test(cases, reader_stop_drains_persists_and_ends);
     tcase_add_test(cases, reader_loss_during_the_stop_is_no_error_state);
     tcase_add_test(cases, reader_relation_described_again_keeps_its_route);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("reader", cases);
 }

@@ -13,10 +13,10 @@
 #include "base/log.h"
 #include "deadletter/deadletter.h"
 #include "engine/reconcile.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
 
-static char root[PATH_MAX];
 static char data_dir[PATH_MAX];
-static unsigned case_number;
 static struct store *store;
 static struct fan_error error;
 
@@ -41,7 +41,7 @@ static void add(const char *pipeline, const char *target, uint64_t lsn)
 
 static void setup(void)
 {
-    (void)snprintf(data_dir, sizeof(data_dir), "%.4000s/%u", root, case_number++);
+    scratch_path(data_dir, sizeof(data_dir));
     const struct store_options options = {.create = true};
     ck_assert_int_eq(store_open(data_dir, &options, &store, &error), FAN_OK);
     error = (struct fan_error){0};
@@ -106,35 +106,18 @@ START_TEST(reconcile_letters_of_a_removed_pipeline_hold_the_start)
 }
 END_TEST
 
-static void root_remove(void)
-{
-    char command[PATH_MAX + 16];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
-    (void)!system(command); /* what stays behind is in the temporary directory */
-}
-
 int main(void)
 {
-    const char *temporary = getenv("TMPDIR");
-    (void)snprintf(root, sizeof(root), "%s/pgfan-reconcile-XXXXXX",
-                   temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(root) == NULL) {
+    if (!scratch_open("reconcile")) {
         return EXIT_FAILURE;
     }
     log_set_level(LOG_ERROR);
-    Suite *suite = suite_create("reconcile");
     TCase *tests = tcase_create("reconcile");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, reconcile_letters_of_what_the_conf_has_are_kept);
     tcase_add_test(tests, reconcile_letters_of_a_removed_target_hold_the_start);
     tcase_add_test(tests, reconcile_letters_of_a_removed_pipeline_hold_the_start);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    root_remove();
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    int status = suite_run("reconcile", tests);
+    scratch_remove();
+    return status;
 }

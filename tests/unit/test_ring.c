@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buffer/ring.h"
+#include "tests/unit/suite.h"
 
 static struct ring ring;
 
@@ -223,7 +224,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ring");
     TCase *cases = tcase_create("ring");
     tcase_add_test(cases, ring_pushed_is_invisible_until_published);
     tcase_add_test(cases, ring_full_under_block_refuses_and_wakes_at_half);
@@ -235,12 +235,5 @@ int main(void)
     tcase_add_test(cases, ring_too_many_unknown_runs_holds_the_reader);
     tcase_add_test(cases, ring_single_large_change_is_admitted_alone);
     tcase_add_test(cases, ring_discard_leaves_nothing_and_no_gap);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("ring", cases);
 }
