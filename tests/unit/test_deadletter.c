@@ -10,12 +10,9 @@
 #include <check.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -23,10 +20,9 @@
 #include "deadletter/deadletter.h"
 #include "deadletter/selector.h"
 #include "store/store.h"
+#include "tests/unit/child.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/suite.h"
-
-extern char **environ;
 
 enum { SEEN_MAX = 4096, PAYLOAD_SIZE = 100, UNTOUCHED = 7 };
 
@@ -942,33 +938,9 @@ START_TEST(deadletter_killed_while_adding_keeps_what_was_acknowledged)
 {
     store_close(store);
     store = NULL;
-    int ends[2];
-    ck_assert_int_eq(pipe(ends), 0);
-    posix_spawn_file_actions_t actions;
-    ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
-    ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO), 0);
-    ck_assert_int_eq(posix_spawn_file_actions_addclose(&actions, ends[0]), 0);
-    char program[] = "/proc/self/exe";
-    char verb[] = "add-until-killed";
-    char *arguments[] = {program, verb, data_dir, NULL};
-    pid_t pid;
-    ck_assert_int_eq(posix_spawn(&pid, program, &actions, NULL, arguments, environ), 0);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(ends[1]);
     uint64_t acknowledged = 0;
-    uint64_t lsn;
-    for (int i = 0; i < 5 + 30 * _i; i++) {
-        ck_assert_int_eq(read(ends[0], &lsn, sizeof(lsn)), sizeof(lsn));
-        acknowledged = lsn;
-    }
-    (void)kill(pid, SIGKILL);
-    while (read(ends[0], &lsn, sizeof(lsn)) == sizeof(lsn)) {
-        acknowledged = lsn;
-    }
-    (void)close(ends[0]);
-    int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status));
+    child_kill_after(5 + 30 * (unsigned)_i, "add-until-killed", data_dir, &acknowledged,
+                     sizeof(acknowledged));
     open_with(&(struct store_options){.create = true});
     ck_assert_uint_gt(list(&all, LETTERS_BY_NUMBER, 100), 0);
     uint64_t newest = seen.lsn[seen.count - 1];

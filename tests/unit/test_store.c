@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,17 +18,15 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "store/letter.h"
 #include "store/migration.h"
 #include "store/store.h"
+#include "tests/unit/child.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/suite.h"
-
-extern char **environ;
 
 static char data_dir[PATH_MAX];
 static char db_path[PATH_MAX];
@@ -737,42 +734,12 @@ static int child_main(const char *directory)
     }
 }
 
-/* Runs a child, kills it after `saves` acknowledged saves and returns the last one. */
-static uint64_t child_kill_after(unsigned saves)
-{
-    int ends[2];
-    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
-    ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO), 0);
-    char program[] = "/proc/self/exe";
-    char verb[] = "save-until-killed";
-    char *arguments[] = {program, verb, data_dir, NULL};
-    pid_t pid;
-    ck_assert_int_eq(posix_spawn(&pid, program, &actions, NULL, arguments, environ), 0);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(ends[1]);
-    uint64_t acknowledged = 0;
-    uint64_t number;
-    for (unsigned i = 0; i < saves; i++) {
-        ck_assert_int_eq(read(ends[0], &number, sizeof(number)), sizeof(number));
-        acknowledged = number;
-    }
-    (void)kill(pid, SIGKILL);
-    while (read(ends[0], &number, sizeof(number)) == sizeof(number)) {
-        acknowledged = number;
-    }
-    (void)close(ends[0]);
-    int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status));
-    return acknowledged;
-}
-
 START_TEST(store_killed_while_saving_keeps_what_was_acknowledged)
 {
     for (unsigned round = 0; round < 12; round++) {
-        uint64_t acknowledged = child_kill_after(1 + round * 7);
+        uint64_t acknowledged = 0;
+        child_kill_after(1 + round * 7, "save-until-killed", data_dir, &acknowledged,
+                         sizeof(acknowledged));
         struct store *store = open_ok();
         uint64_t confirmed = load_confirmed(store);
         ck_assert_uint_ge(confirmed, acknowledged);

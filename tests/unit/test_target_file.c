@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,10 +32,9 @@
 #include "targets/file/file_target.h"
 #include "targets/file/mark.h"
 #include "targets/file/segment.h"
+#include "tests/unit/child.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/suite.h"
-
-extern char **environ;
 
 enum { LINE_SIZE = 64, WAIT_SECONDS = 20 };
 #define SECOND_US INT64_C(1000000)
@@ -1308,38 +1305,14 @@ static int child_main(const char *child_directory)
     }
 }
 
-static void child_kill_after(unsigned deliveries)
-{
-    int ends[2];
-    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
-    ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO), 0);
-    char program[] = "/proc/self/exe";
-    char verb[] = "write-until-killed";
-    char *arguments[] = {program, verb, directory, NULL};
-    pid_t pid;
-    ck_assert_int_eq(posix_spawn(&pid, program, &actions, NULL, arguments, environ), 0);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(ends[1]);
-    char byte;
-    for (unsigned i = 0; i < deliveries; i++) {
-        ck_assert_int_eq(read(ends[0], &byte, 1), 1);
-    }
-    (void)kill(pid, SIGKILL);
-    (void)close(ends[0]);
-    int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status));
-}
-
 START_TEST(file_killed_while_writing_has_each_event_once)
 {
     uint64_t closed = 0;
     uint64_t before = 0;
     struct rig rig;
     for (unsigned round = 0; round < 25; round++) {
-        child_kill_after(1 + round * 5 % 37);
+        char delivered;
+        child_kill_after(1 + round * 5 % 37, "write-until-killed", directory, &delivered, 1);
     }
     char store_path[PATH_MAX];
     (void)snprintf(store_path, sizeof(store_path), "%.4000s/store", directory);
