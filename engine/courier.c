@@ -409,12 +409,22 @@ void courier_answer(struct courier *courier, struct answer *answer, struct rng *
 
 /* ---- sending ---- */
 
+/* Until a range has something to send: the one before it may have been parked whole. */
+static void lane_park(struct courier *courier, struct courier_lane *lane)
+{
+    size_t depth;
+    do {
+        depth = lane->depth;
+        range_park(courier, lane);
+    } while (lane->depth > 0 && lane->depth < depth);
+}
+
 /* Returns false when nothing more should be sent in this call. */
 static bool lane_send(struct courier *courier, size_t index, struct rng *rng, int64_t now_us)
 {
     struct courier_lane *lane = &courier->lanes[index];
     if (courier->hooks.is_parked != NULL) {
-        range_park(courier, lane);
+        lane_park(courier, lane);
         if (lane->depth == 0) {
             return true;
         }
