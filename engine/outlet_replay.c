@@ -4,12 +4,16 @@
 #include "base/count.h"
 #include "engine/outlet_internal.h"
 
-/* In a replay a letter waits when an older one of its key stays a letter. */
+/* In a replay a letter waits when an older one of its key stays a letter. One that the target was
+ * not given in this run comes again, and something of its key may come before it. */
 bool outlet_replay_waits(const struct outlet *outlet, const struct batch *batch, size_t event)
 {
     struct parked_label label;
     label.bytes = batch_label_bytes(batch, event, &label.size);
     struct fan_position position = batch->events[event].position;
+    if (position_compare(position, outlet->given) > 0) {
+        return true;
+    }
     if (parked_has(&outlet->replay_failed, label.bytes, label.size, position)) {
         return true;
     }
