@@ -209,13 +209,8 @@ void outlet_stop(struct outlet *outlet, int64_t wall_us)
         outlet->from_backlog = false; /* it is given out again */
     }
     if (outlet->replay_waiting != NULL) {
-        struct replay *replay = outlet->replay_waiting;
-        outlet->replay_waiting = NULL;
-        replay->stopped = true;
-        (void)fan_fail(&replay->error, FAN_RETRY, "the pipeline was stopped"); /* the text counts */
-        batch_unref(replay->batch);
-        replay->batch = NULL;
-        replay->done(replay);
+        static const struct fan_error stopped = {.text = "the pipeline was stopped"};
+        outlet_replay_refuse(outlet, &stopped);
     }
     const struct backlog *backlog = &outlet->backlog;
     bool kept = backlog->kind == BACKLOG_SPILL || backlog->kind == BACKLOG_LETTERS;

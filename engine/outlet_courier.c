@@ -238,16 +238,20 @@ void outlet_courier_step(struct outlet *outlet, bool may_deliver,
     struct courier *courier = &outlet->courier;
     for (;;) {
         bool may_try = outlet->trouble == TROUBLE_NONE || outlet->trouble == TROUBLE_SPENT;
-        if (!courier_idle(courier) && may_deliver && outlet->started && !outlet->fatal && may_try) {
+        bool may_send = may_deliver && outlet->started && !outlet->fatal && may_try;
+        if (!courier_idle(courier) && may_send) {
             courier_send(courier, moment->rng, moment->now_us);
         }
         outlet_courier_look(outlet, moment);
         if (outlet->replay != NULL) {
-            outlet_replay_step(outlet);
+            outlet_replay_step(outlet, may_send);
             if (outlet->replay != NULL) {
                 return;
             }
             continue;
+        }
+        if (outlet->replay_waiting != NULL && (!may_send || outlet_replay_in_vain(outlet))) {
+            outlet_replay_refuse(outlet, &outlet->last_error);
         }
         if (!courier_idle(courier)) {
             if (!courier_done(courier) ||

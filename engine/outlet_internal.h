@@ -102,7 +102,12 @@ bool outlet_replay_waits(const struct outlet *outlet, const struct batch *batch,
 /* The letter stays, and holds later ones of its key. */
 void outlet_replay_hold(struct outlet *outlet, const struct batch *batch, size_t event);
 void outlet_replay_begin(struct outlet *outlet);
-void outlet_replay_step(struct outlet *outlet);
+/* `may_send`: the target may get something now. */
+void outlet_replay_step(struct outlet *outlet, bool may_send);
+/* Whether the one that waits would wait for a target that takes nothing, or for the store. */
+bool outlet_replay_in_vain(const struct outlet *outlet);
+/* Tells the asker of the one that waits that it is not tried. */
+void outlet_replay_refuse(struct outlet *outlet, const struct fan_error *error);
 /* Tells the asker. `stopped`: the target is down. */
 void outlet_replay_finish(struct outlet *outlet, bool stopped);
 

@@ -32,21 +32,44 @@ void outlet_replay_hold(struct outlet *outlet, const struct batch *batch, size_t
     }
 }
 
+/* Letters do not overtake what is in a backlog either. */
+bool outlet_replay_in_vain(const struct outlet *outlet)
+{
+    return outlet->divert != BACKLOG_NONE || outlet->courier.attempts > 0 ||
+           outlet->letters.error.text[0] != '\0';
+}
+
 void outlet_replay_begin(struct outlet *outlet)
 {
     outlet->replay = outlet->replay_waiting;
-    outlet->replay_waiting = NULL;
     if (!outlet_courier_take(outlet, outlet->replay->batch, 0)) {
-        struct replay *replay = outlet->replay;
         outlet->replay = NULL;
-        replay->stopped = true;
-        replay->error = outlet->last_error;
-        batch_unref(replay->batch);
-        replay->batch = NULL;
-        replay->done(replay);
+        outlet_replay_refuse(outlet, &outlet->last_error);
         return;
     }
+    outlet->replay_waiting = NULL;
     courier_encourage(&outlet->courier);
+}
+
+static void replay_stopped(struct replay *replay, const struct fan_error *error)
+{
+    replay->stopped = true;
+    if (error->text[0] != '\0') {
+        replay->error = *error;
+    } else {
+        (void)fan_fail(&replay->error, FAN_RETRY,
+                       "the target gets nothing now"); /* the text counts */
+    }
+}
+
+void outlet_replay_refuse(struct outlet *outlet, const struct fan_error *error)
+{
+    struct replay *replay = outlet->replay_waiting;
+    outlet->replay_waiting = NULL;
+    replay_stopped(replay, error);
+    batch_unref(replay->batch);
+    replay->batch = NULL;
+    replay->done(replay); /* the last use of it */
 }
 
 void outlet_replay_finish(struct outlet *outlet, bool stopped)
@@ -65,18 +88,19 @@ void outlet_replay_finish(struct outlet *outlet, bool stopped)
     }
     count_set(&outlet->counters.parked_keys, outlet->parked.keys_count);
     if (stopped) {
-        replay->error = outlet->courier.error;
+        replay_stopped(replay, &outlet->courier.error);
     }
     batch_unref(replay->batch);
     replay->batch = NULL;
     replay->done(replay); /* the last use of it */
 }
 
-/* One attempt each: whoever asked decides what comes next. */
-void outlet_replay_step(struct outlet *outlet)
+/* One attempt each: whoever asked decides what comes next, and waits for no target that gets
+ * nothing. */
+void outlet_replay_step(struct outlet *outlet, bool may_send)
 {
     struct courier *courier = &outlet->courier;
-    bool failed = courier->fatal || courier->attempts > 0;
+    bool failed = courier->fatal || courier->attempts > 0 || !may_send;
     if (!courier_done(courier) && !(failed && courier->open_count == 0)) {
         return;
     }
