@@ -47,7 +47,8 @@ static const struct plan *plan_of(const struct outside *outside)
 static bool is_poison(const struct asks *self, size_t event)
 {
     const struct outside *outside = self->outside;
-    return plan_poisons(outside->world, outside->pipeline, outside->target, event);
+    return plan_poisons(outside->world, outside->pipeline, outside->target, event) &&
+           (*outside_flag(self->outside, event) & FLAG_MENDED) == 0;
 }
 
 /* ---- what it takes ---- */
@@ -70,8 +71,9 @@ static bool is_behind(struct outside *outside, size_t event)
     for (size_t at = 0; at < event; at++) {
         uint32_t keys = frame_keys(wal, at);
         uint16_t flags = *outside_flag(outside, at);
-        if ((flags & (FLAG_CONVICTED | FLAG_POISON | FLAG_PARKED)) != 0 ||
-            ((flags & FLAG_SEEN) == 0 && (keys & parked) != 0)) {
+        bool is_letter = (flags & (FLAG_POISON | FLAG_PARKED)) != 0; /* replayed or not */
+        bool waits = (flags & FLAG_CONVICTED) != 0 || (keys & parked) != 0;
+        if (is_letter || ((flags & FLAG_SEEN) == 0 && waits)) {
             parked |= keys;
         }
     }
@@ -98,6 +100,39 @@ static bool is_dropped(const struct outside *outside, size_t event)
     return false;
 }
 
+/* Whether the event is or becomes a letter, so that later ones of its keys have to wait. */
+static bool holds_key(struct outside *outside, size_t event)
+{
+    uint16_t flags = *outside_flag(outside, event);
+    return (flags & (FLAG_CONVICTED | FLAG_POISON | FLAG_PARKED)) != 0 &&
+           (flags & (FLAG_SEEN | FLAG_GAP | FLAG_MARKED)) == 0 && !is_dropped(outside, event);
+}
+
+/* An event does not come before a letter of its key. */
+static void check_letters(struct outside *outside, size_t event)
+{
+    const struct wal *wal = &outside->world->wal;
+    uint32_t keys = frame_keys(wal, event);
+    for (size_t at = 0; at < event && plan_of(outside)->settings.error_handling.park_keys; at++) {
+        if ((keys & frame_keys(wal, at)) != 0 && holds_key(outside, at)) {
+            world_fail(outside->world, "I11: p%zu t%zu: e%zu comes before the letter e%zu",
+                       outside->pipeline, outside->target, event, at);
+            return;
+        }
+    }
+}
+
+/* What is a letter gets to the target by a replay only, unless it is sent once more and waits for
+ * nobody. */
+static bool may_take_letter(struct outside *outside, size_t event)
+{
+    uint16_t flags = *outside_flag(outside, event);
+    bool waits = plan_of(outside)->settings.error_handling.park_keys &&
+                 frame_keys(&outside->world->wal, event) != 0;
+    return (flags & FLAG_SEEN) != 0 || ((flags & FLAG_MENDED) != 0 && !waits) ||
+           replay_has(outside->world->process, outside->pipeline, outside->target, event);
+}
+
 static void check_order(struct outside *outside, size_t event)
 {
     const struct wal *wal = &outside->world->wal;
@@ -105,9 +140,12 @@ static void check_order(struct outside *outside, size_t event)
         outside->ordered++;
     }
     uint32_t keys = frame_keys(wal, event);
+    /* A letter is no barrier, and waits for none, as it is out of the order of its batch. */
+    bool letter = replay_has(outside->world->process, outside->pipeline, outside->target, event);
     for (size_t at = outside->ordered; at < event; at++) {
         uint32_t before = frame_keys(wal, at);
-        bool related = keys == 0 || before == 0 || (keys & before) != 0;
+        bool barrier = !letter && (keys == 0 || before == 0);
+        bool related = barrier || (keys & before) != 0;
         if (related && !is_past(outside, at) && !is_behind(outside, at) &&
             !is_dropped(outside, at)) {
             world_fail(outside->world, "I11: p%zu t%zu: e%zu comes before e%zu", outside->pipeline,
@@ -121,12 +159,13 @@ static void take(struct asks *self, size_t event)
 {
     struct outside *outside = self->outside;
     uint16_t *flags = outside_flag(outside, event);
-    if ((*flags & (FLAG_POISON | FLAG_PARKED)) != 0) {
+    if ((*flags & (FLAG_POISON | FLAG_PARKED)) != 0 && !may_take_letter(outside, event)) {
         world_fail(outside->world, "p%zu t%zu: e%zu is a letter, and is delivered",
                    outside->pipeline, outside->target, event);
     }
     if ((*flags & FLAG_SEEN) == 0) {
         check_order(outside, event);
+        check_letters(outside, event);
     }
     *flags |= FLAG_DURABLE | FLAG_SEEN;
     if (outside->world->wal.events[event].position.seq == SEQ_MESSAGE) {

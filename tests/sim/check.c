@@ -377,14 +377,13 @@ static void check_sum(struct world *world, size_t index)
     }
 }
 
-/* Whether an earlier event with one of its keys is a letter, too. */
+/* Whether an earlier event with one of its keys is a letter, too, or was one. */
 static bool is_behind_letter(struct outside *outside, size_t event)
 {
     const struct wal *wal = &outside->world->wal;
     uint32_t keys = frame_keys(wal, event);
     for (size_t at = 0; at < event; at++) {
-        if ((frame_keys(wal, at) & keys) != 0 &&
-            (*outside_flag(outside, at) & (FLAG_POISON | FLAG_PARKED)) != 0) {
+        if ((frame_keys(wal, at) & keys) != 0 && (*outside_flag(outside, at) & FLAG_LETTER) != 0) {
             return true;
         }
     }
@@ -406,6 +405,7 @@ static void check_places(struct outside *outside)
         bool poison = plan_poisons(world, outside->pipeline, outside->target, event);
         bool letter = (poison && (flags & FLAG_POISON) != 0) ||
                       ((flags & FLAG_PARKED) != 0 && is_behind_letter(outside, event));
+        letter = letter && !world->replays_all;
         if (!letter && !(lossy && (flags & FLAG_GAP) != 0)) {
             world_fail(world, "the end: p%zu t%zu: e%zu is not where it may be (%X)",
                        outside->pipeline, outside->target, event, flags);
@@ -476,6 +476,23 @@ static void check_log(struct outside *outside)
     }
 }
 
+/* No key waits behind letters that are gone. */
+static void check_parked(struct world *world, size_t index, size_t target)
+{
+    size_t plan = world->process->plan[index];
+    uint32_t keys = 0;
+    for (size_t at = 0; at < world->vault.letters_count; at++) {
+        const struct letter *letter = &world->vault.letters[at];
+        bool own = letter->pipeline == plan && letter->target == target;
+        keys |= own ? frame_keys(&world->wal, letter->index) : 0;
+    }
+    size_t parked = world->process->pipelines[index].outlets[target].parked.keys_count;
+    if (parked > (size_t)__builtin_popcount(keys)) {
+        world_fail(world, "the end: p%zu t%zu: %zu keys wait behind letters of %d", plan, target,
+                   parked, __builtin_popcount(keys));
+    }
+}
+
 void check_end(struct world *world)
 {
     for (size_t pipeline = 0; pipeline < PIPELINES_MAX; pipeline++) {
@@ -489,5 +506,8 @@ void check_end(struct world *world)
     }
     for (size_t index = 0; index < world->process->count; index++) {
         check_sum(world, index);
+        for (size_t target = 0; target < world->process->pipelines[index].outlets_count; target++) {
+            check_parked(world, index, target);
+        }
     }
 }

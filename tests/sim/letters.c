@@ -35,7 +35,9 @@ static uint16_t flag_of(enum deadletter_cause cause)
 static void flag(struct vault *vault, const struct letter *letter)
 {
     if (letter->kept.event.op != CHANGE_GAP) {
-        *outside_flag(outside_of(vault, letter), letter->index) |= flag_of(letter->cause);
+        bool stays = letter->cause != LETTER_ISOLATED;
+        *outside_flag(outside_of(vault, letter), letter->index) |=
+            flag_of(letter->cause) | (stays ? FLAG_LETTER : 0);
     }
 }
 
@@ -151,6 +153,8 @@ static void add_one(struct vault *vault, const struct deadletter *given)
                                       .txn_end = given->txn_end};
     letter.kept =
         kept_copy(&event, given->payload, given->payload_size, given->label, given->label_size);
+    letter.number = ++vault->number;
+    letter.last_us = vault->world->now_us;
     insert(vault, at, letter);
     check_cause(outside, &letter);
     see_cause(letter.cause);
@@ -176,6 +180,23 @@ enum fan_status deadletter_add(struct store *store, const struct deadletter *let
     return FAN_OK;
 }
 
+static struct deadletter seen_of(const struct letter *letter)
+{
+    const struct batch_event *event = &letter->kept.event;
+    return (struct deadletter){.number = letter->number,
+                               .commit_lsn = event->position.commit_lsn.value,
+                               .seq = event->position.seq,
+                               .hold_lsn = event->hold_lsn.value,
+                               .commit_time_us = event->commit_time_us,
+                               .op = (char)event->op,
+                               .txn_end = event->txn_end,
+                               .payload = letter->kept.bytes,
+                               .payload_size = letter->kept.size,
+                               .label = letter->kept.label,
+                               .label_size = letter->kept.label_size,
+                               .cause = letter->cause};
+}
+
 /* ---- an isolated target's ---- */
 
 enum fan_status deadletter_backlog(struct store *store, const char *pipeline, const char *target,
@@ -198,18 +219,7 @@ enum fan_status deadletter_backlog(struct store *store, const char *pipeline, co
         if (letter->cause != LETTER_ISOLATED) {
             continue;
         }
-        const struct batch_event *event = &letter->kept.event;
-        const struct deadletter seen = {.commit_lsn = event->position.commit_lsn.value,
-                                        .seq = event->position.seq,
-                                        .hold_lsn = event->hold_lsn.value,
-                                        .commit_time_us = event->commit_time_us,
-                                        .op = (char)event->op,
-                                        .txn_end = event->txn_end,
-                                        .payload = letter->kept.bytes,
-                                        .payload_size = letter->kept.size,
-                                        .label = letter->kept.label,
-                                        .label_size = letter->kept.label_size,
-                                        .cause = letter->cause};
+        const struct deadletter seen = seen_of(letter);
         if (!see(context, &seen)) {
             break;
         }
@@ -283,6 +293,93 @@ enum fan_status deadletter_keys(struct store *store, const char *pipeline, const
             letter->cause != LETTER_ISOLATED && !see(context, &seen)) {
             break;
         }
+    }
+    return FAN_OK;
+}
+
+/* ---- what an operator does with them ---- */
+
+static bool matches(const struct letter *letter, const struct deadletter_filter *filter)
+{
+    return letter->pipeline == index_of(filter->pipeline) &&
+           letter->target == index_of(filter->target) &&
+           (filter->cause == 0 || letter->cause == filter->cause) &&
+           letter->last_us >= filter->since_us && letter->number > filter->after_number;
+}
+
+/* The letter that matches with the lowest number above that; NULL: none. */
+static const struct letter *find_next(const struct vault *vault,
+                                      const struct deadletter_filter *filter, int64_t after_number)
+{
+    const struct letter *found = NULL;
+    for (size_t at = 0; at < vault->letters_count; at++) {
+        const struct letter *letter = &vault->letters[at];
+        if (letter->number > after_number && matches(letter, filter) &&
+            (found == NULL || letter->number < found->number)) {
+            found = letter;
+        }
+    }
+    return found;
+}
+
+enum fan_status deadletter_list(struct store *store, const struct deadletter_filter *filter,
+                                enum deadletter_order order, uint64_t limit, deadletter_see *see,
+                                void *context, struct fan_error *reterr)
+{
+    (void)reterr; /* it cannot fail */
+    FAN_ASSERT(order == LETTERS_BY_NUMBER);
+    const struct vault *vault = vault_of(store);
+    const struct letter *letter = find_next(vault, filter, 0);
+    for (; letter != NULL && limit > 0; limit--) {
+        const struct deadletter seen = seen_of(letter);
+        if (!see(context, &seen)) {
+            break;
+        }
+        letter = find_next(vault, filter, letter->number);
+    }
+    return FAN_OK;
+}
+
+/* SIZE_MAX: there is none of that number. */
+static size_t find_number(const struct vault *vault, int64_t number)
+{
+    for (size_t at = 0; at < vault->letters_count; at++) {
+        if (vault->letters[at].number == number) {
+            return at;
+        }
+    }
+    return SIZE_MAX;
+}
+
+enum fan_status deadletter_delivered(struct store *store, const int64_t *numbers, size_t count,
+                                     struct fan_error *reterr)
+{
+    (void)reterr; /* the vault decides what fails */
+    struct vault *vault = vault_of(store);
+    for (size_t index = 0; index < count; index++) {
+        size_t at = find_number(vault, numbers[index]);
+        if (at == SIZE_MAX) {
+            sometimes(SOMETIMES_REPLAYED_TWICE);
+            continue;
+        }
+        sometimes(SOMETIMES_REPLAYED);
+        const struct letter *letter = &vault->letters[at];
+        check_removal(outside_of(vault, letter), letter->index, flag_of(letter->cause), "replayed");
+        take_out(vault, at);
+    }
+    return FAN_OK;
+}
+
+enum fan_status deadletter_failed(struct store *store, int64_t number, const char *code,
+                                  const char *error, int64_t now_us, struct fan_error *reterr)
+{
+    (void)code; /* for people, as the text */
+    (void)error;
+    (void)reterr; /* the vault decides what fails */
+    struct vault *vault = vault_of(store);
+    size_t at = find_number(vault, number);
+    if (at != SIZE_MAX) {
+        vault->letters[at].last_us = now_us;
     }
     return FAN_OK;
 }

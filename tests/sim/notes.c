@@ -64,6 +64,14 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_OVERFLOW_SPILLED] = "full buffer went to the spill",
     [SOMETIMES_GUARD_SPILLED] = "slot guard: held pipeline spills",
     [SOMETIMES_GUARD_DETACHED] = "slot guard: held pipeline is given up",
+    [SOMETIMES_REPLAYED] = "letter replayed",
+    [SOMETIMES_REPLAYED_TWICE] = "letter replayed that was gone by then",
+    [SOMETIMES_REPLAY_REFUSED] = "replayed letter refused again",
+    [SOMETIMES_REPLAY_WAITED] = "letter waited in a replay for an older one",
+    [SOMETIMES_REPLAY_STOPPED] = "target failed midway in a replay",
+    [SOMETIMES_REPLAY_CRASHED] = "engine crash in a replay",
+    [SOMETIMES_REPLAY_UNSETTLED] = "letter replayed, and the store does not know",
+    [SOMETIMES_REPLAY_ENCOURAGED] = "replay had an isolated target tried",
 };
 
 void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,

@@ -271,9 +271,11 @@ void process_destroy(struct process *process)
     struct world *world = process->world;
     process->running = false;
     executor_drain(&process->executor);
+    replays_crash(process);
     for (size_t index = 0; index < process->count; index++) {
         pipeline_release(&process->pipelines[index]);
     }
+    replays_release(process);
     reader_release(&process->reader);
     for (size_t pipeline = 0; pipeline < PIPELINES_MAX; pipeline++) {
         for (size_t target = 0; target < TARGETS_MAX; target++) {

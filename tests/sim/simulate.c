@@ -386,11 +386,17 @@ static int64_t operator_act(struct history *history)
         engine_end(history, true);
         return in(world, 200000);
     }
-    size_t index = (size_t)rng_below(&world->rng, process->count);
-    enum pipeline_verb verb;
+    replays_step(process);
     if (process->stopping) {
         return in(world, 500000);
     }
+    if (world->flaky && world_chance(world, 3)) {
+        replay_ask_some(process);
+    } else if (!world->flaky && world->replays_all && are_live(process)) {
+        replay_ask_all(process);
+    }
+    size_t index = (size_t)rng_below(&world->rng, process->count);
+    enum pipeline_verb verb;
     bool mends = mending_verb(process->reader.intakes[index].state, &verb);
     if (!mends && has_fatal(process, index)) {
         mends = true;
@@ -493,7 +499,9 @@ static bool is_quiescent(const struct history *history)
     if (!are_live(process)) {
         return false;
     }
-    return world->server.confirmed.value == world->wal.end.value;
+    bool letters = world->replays_all && world->vault.letters_count > 0;
+    return world->server.confirmed.value == world->wal.end.value && !letters &&
+           replays_idle(process);
 }
 
 static void history_step(struct history *history)
@@ -543,6 +551,7 @@ static void history_open(struct history *history, uint64_t seed, bool trace)
     static const uint64_t calms[] = {1, 1, 4, 50};
     world->calm = calms[rng_below(&world->rng, CONF_COUNT(calms))];
     history->menu = rng_next(&world->rng) | (world_chance(world, 3) ? UINT64_MAX : 0);
+    world->replays_all = world_chance(world, 2);
     history->growths_left = 20 + (unsigned)rng_below(&world->rng, 400);
     for (size_t actor = 0; actor < ACTOR_READER; actor++) {
         history->due_us[actor] = world->now_us;

@@ -39,6 +39,11 @@ static void post_letters(struct letterbox *letterbox, struct letter_job *job)
     queue(vault, (struct vault_job){.letters = job});
 }
 
+void vault_settle(struct vault *vault, struct sim_replay *replay)
+{
+    queue(vault, (struct vault_job){.replay = replay});
+}
+
 void vault_init(struct vault *vault, struct world *world)
 {
     *vault = (struct vault){
@@ -107,10 +112,14 @@ static void run(struct vault *vault, const struct vault_job *job)
     if (job->persist != NULL) {
         write_job(vault, job->persist);
         job->persist->status = FAN_OK;
-    } else {
-        letters_run(vault, job->letters);
-        vault->job_written = true;
+        return;
     }
+    if (job->letters != NULL) {
+        letters_run(vault, job->letters);
+    } else {
+        replay_settle(job->replay);
+    }
+    vault->job_written = true;
 }
 
 static void fail(struct vault *vault, const struct vault_job *job)
@@ -118,6 +127,9 @@ static void fail(struct vault *vault, const struct vault_job *job)
     struct world *world = vault->world;
     sometimes(SOMETIMES_STORE_HELD_ACK);
     world_note(world, "store: write failed", 0, 0, 0);
+    if (job->replay != NULL) {
+        return; /* whoever asked sees that nothing was written */
+    }
     struct fan_error *error = job->persist != NULL ? &job->persist->error : &job->letters->error;
     enum fan_status status = fan_fail(error, FAN_RETRY, "could not write: disk full");
     if (job->persist != NULL) {
@@ -127,8 +139,12 @@ static void fail(struct vault *vault, const struct vault_job *job)
     }
 }
 
-static void answer(const struct vault_job *job)
+static void answer(const struct vault_job *job, bool written)
 {
+    if (job->replay != NULL) {
+        replay_settled(job->replay, written);
+        return;
+    }
     if (job->persist != NULL) {
         job->persist->done(job->persist->context, job->persist);
         return;
@@ -169,9 +185,10 @@ int64_t vault_step(struct vault *vault)
     }
     vault->jobs_count--;
     memmove(vault->jobs, vault->jobs + 1, vault->jobs_count * sizeof(vault->jobs[0]));
+    bool written = vault->job_written;
     vault->job_written = false;
     vault->due_us = soon(world);
-    answer(&job);
+    answer(&job, written);
     return vault->jobs_count == 0 ? INT64_MAX : vault->due_us;
 }
 

@@ -33,6 +33,8 @@ enum {
     FLAG_ISOLATED = 64,   /* the same */
     FLAG_SPILL = 128,     /* in a record of its spill that was synced */
     FLAG_CONVICTED = 256, /* the target has refused it alone, or by name */
+    FLAG_MENDED = 512,    /* the target was mended, and would take it now */
+    FLAG_LETTER = 1024,   /* it was poison or parked once */
     /* What a checkpoint may cover; and what an acknowledgement may, too. */
     FLAGS_DONE = FLAG_DURABLE | FLAG_GAP | FLAG_POISON | FLAG_PARKED,
     FLAGS_SETTLED = FLAGS_DONE | FLAG_ISOLATED | FLAG_SPILL,
@@ -48,6 +50,7 @@ struct entry {
 
 struct live_target;
 struct asks;
+struct sim_replay;
 struct target_type;
 
 /* One event as a spill and a letter keep it. */
@@ -102,6 +105,8 @@ struct outside {
 };
 
 struct letter {
+    int64_t number;
+    int64_t last_us; /* last attempt */
     size_t pipeline;
     size_t target;
     size_t index; /* in the wal; of a marker: of the event that it ends at */
@@ -111,10 +116,11 @@ struct letter {
 
 enum { VAULT_JOBS_MAX = 64 };
 
-/* One of the two is set; borrowed while it is under way. */
+/* One of them is set; borrowed while it is under way. */
 struct vault_job {
     struct persist_job *persist;
     struct letter_job *letters;
+    struct sim_replay *replay; /* its fates */
 };
 
 /* The store's disk. */
@@ -134,6 +140,7 @@ struct vault {
     struct letter *letters; /* owned; by place and position */
     size_t letters_count;
     size_t letters_capacity;
+    int64_t number; /* of the letter added last */
     struct deadletter_caps caps;
     int64_t full_until_us;                 /* of the letters: somebody else's take the room */
     struct vault_job jobs[VAULT_JOBS_MAX]; /* in the order of their posting */
@@ -171,6 +178,7 @@ struct world {
     bool flaky;        /* faults happen */
     uint64_t calm;     /* how much rarer the small ones are in this history */
     bool crashing;     /* the engine is being thrown away */
+    bool replays_all;  /* in the end an operator replays every letter */
     int64_t disk_us;   /* when a spill last failed */
     struct wal wal;
     struct server server;
@@ -219,7 +227,7 @@ static inline bool plan_wants(const struct plan *plan, const struct wal_event *e
 {
     return (plan->subjects >> event->table & 1) != 0;
 }
-/* Whether the target will never take the event. */
+/* Whether the target does not take the event, unless it is mended. */
 bool plan_poisons(const struct world *world, size_t pipeline, size_t target, size_t event);
 /* Whether the conf lets the target lose events. */
 bool plan_may_lose(const struct world *world, const struct plan *plan, size_t target);
@@ -235,6 +243,8 @@ int64_t vault_step(struct vault *vault);
 /* The process is gone: a job that is not written never will be. */
 void vault_crash(struct vault *vault);
 void vault_forget(struct vault *vault, size_t pipeline);
+/* Queues what a replay has come to. */
+void vault_settle(struct vault *vault, struct sim_replay *replay);
 
 /* ---- letters.c: the dead letters; the rest of it is deadletter/deadletter.h ---- */
 
@@ -242,6 +252,13 @@ void vault_forget(struct vault *vault, size_t pipeline);
 void letters_run(struct vault *vault, struct letter_job *job);
 void letters_forget(struct vault *vault, size_t pipeline);
 void letters_release(struct vault *vault);
+
+/* ---- replay.c: the store's side of it; the rest is in process.h ---- */
+
+/* Tells the store what became of each letter. */
+void replay_settle(struct sim_replay *replay);
+/* Whether that was written is known; the last use of it. */
+void replay_settled(struct sim_replay *replay, bool written);
 
 /* ---- spill.c: spills on a disk in memory; the rest of it is buffer/spill.h ---- */
 
