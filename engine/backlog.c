@@ -445,9 +445,8 @@ static enum fan_status next_letters(struct backlog *backlog, int64_t now_us,
         if (job->status == FAN_OK) {
             batch_unref(job->batch);
         } else if (job->status == FAN_AGAIN) {
-            if (backlog->marks_count == 0 && !stale) {
-                backlog->taken = backlog->appended; /* what is missing has become gap rows */
-                return FAN_AGAIN;
+            if (!stale) { /* what is missing has become gap rows */
+                backlog->taken = backlog->fetch_end;
             }
         } else {
             backlog->fetch_at_us = now_us + RETRY_US;
@@ -459,6 +458,7 @@ static enum fan_status next_letters(struct backlog *backlog, int64_t now_us,
     if (now_us >= backlog->fetch_at_us && !backlog_drained(backlog) &&
         position_compare(backlog->taken, backlog->settled) < 0) {
         backlog->fetching = true;
+        backlog->fetch_end = backlog->settled;
         job_post(backlog, job, LETTERS_FETCH, backlog->taken);
     }
     return FAN_AGAIN;

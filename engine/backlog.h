@@ -90,6 +90,8 @@ struct backlog {
     struct backlog_mark marks[BACKLOG_MARKS_MAX];
     size_t marks_count;
     struct letter_job fetch;
+    struct fan_position
+        fetch_end; /* what was settled when it was posted: it has seen all of that */
     bool fetching;
     struct letter_job removal;
     bool removing;
