@@ -233,8 +233,15 @@ static struct batch *marker_make(struct backlog *backlog, struct fan_error *rete
     return marker;
 }
 
+/* A marker is not asked for: what it stands for is given up already. */
 static bool may_gap(const struct backlog *backlog, const struct batch *batch, size_t first)
 {
+    while (first < batch->events_count && batch->events[first].op == CHANGE_GAP) {
+        first++;
+    }
+    if (first == batch->events_count) {
+        return true;
+    }
     const struct change_gap gap = {.first = batch->events[first].position,
                                    .last = batch->events[batch->events_count - 1].position,
                                    .count = batch->events_count - first};
