@@ -71,7 +71,9 @@ static bool is_behind(struct outside *outside, size_t event)
     for (size_t at = 0; at < event; at++) {
         uint32_t keys = frame_keys(wal, at);
         uint16_t flags = *outside_flag(outside, at);
-        bool is_letter = (flags & (FLAG_POISON | FLAG_PARKED)) != 0; /* replayed or not */
+        /* Replayed or not; one that the caps gave up holds its key until the next start. */
+        bool dropped = (flags & FLAG_DROPPED) != 0 && (flags & FLAG_LETTER) != 0;
+        bool is_letter = dropped || (flags & (FLAG_POISON | FLAG_PARKED)) != 0;
         bool waits = (flags & FLAG_CONVICTED) != 0 || (keys & parked) != 0;
         if (is_letter || ((flags & FLAG_SEEN) == 0 && waits)) {
             parked |= keys;

@@ -2,6 +2,7 @@
  * The dead letters of a history, in memory: what deadletter/deadletter.h says of the functions that
  * a pipeline's jobs need, on a vault in the place of the store.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,84 @@ static void check_cause(struct outside *outside, const struct letter *letter)
     }
 }
 
+/* What is lost has a row of its own; it is a letter no more. */
+static void give_up(struct vault *vault, const struct letter *letter, const char *cause)
+{
+    const struct settings_pipeline *settings = &vault->world->plans[letter->pipeline].settings;
+    struct outside *outside = outside_of(vault, letter);
+    struct fan_position position = letter->kept.event.position;
+    struct store_gap row = {.gap_id = -++vault->given_up,
+                            .first_lsn = position.commit_lsn.value,
+                            .first_seq = position.seq,
+                            .last_lsn = position.commit_lsn.value,
+                            .last_seq = position.seq,
+                            .count = 1};
+    /* All fit. */
+    (void)snprintf(row.pipeline, sizeof(row.pipeline), "%s", settings->name);
+    (void)snprintf(row.target, sizeof(row.target), "%s",
+                   settings_target_at(settings, letter->target)->name);
+    (void)snprintf(row.cause, sizeof(row.cause), "%s", cause);
+    vault_put_gap(vault, &row);
+    if (letter->kept.event.op == CHANGE_GAP) {
+        outside->unmarked = true;
+        return;
+    }
+    bool stayed = letter->cause != LETTER_ISOLATED;
+    *outside_flag(outside, letter->index) |= FLAG_GAP | FLAG_DROPPED | (stayed ? FLAG_LETTER : 0);
+}
+
+static uint64_t size_of(const struct letter *letter)
+{
+    return letter->kept.size + letter->kept.label_size;
+}
+
+static bool fits(const struct vault *vault, uint64_t bytes)
+{
+    uint64_t used = bytes;
+    for (size_t at = 0; at < vault->letters_count; at++) {
+        used += size_of(&vault->letters[at]);
+    }
+    return vault->letters_count < vault->caps.entries_max && used <= vault->caps.bytes_max;
+}
+
+static void drop_oldest(struct vault *vault)
+{
+    size_t oldest = 0;
+    for (size_t at = 1; at < vault->letters_count; at++) {
+        oldest = vault->letters[at].number < vault->letters[oldest].number ? at : oldest;
+    }
+    const struct letter letter = vault->letters[oldest];
+    sometimes(letter.cause == LETTER_ISOLATED ? SOMETIMES_ISOLATED_DROPPED
+                                              : SOMETIMES_LETTER_DROPPED);
+    give_up(vault, &letter, "dead-letter store full: drop_oldest");
+    unflag(vault, &letter, "drop_oldest");
+    take_out(vault, oldest);
+}
+
+/* As deadletter/add.c does; the world says when a store that blocks is full. False: the new letter
+ * is given up. */
+static bool make_room(struct vault *vault, const struct letter *letter)
+{
+    const struct deadletter_caps *caps = &vault->caps;
+    if (letter->kept.size > caps->payload_bytes_max) {
+        sometimes(SOMETIMES_LETTER_TOO_LARGE);
+        give_up(vault, letter, "dead letter over max_payload");
+        return false;
+    }
+    if (caps->at_cap == AT_CAP_BLOCK || fits(vault, size_of(letter))) {
+        return true;
+    }
+    if (caps->at_cap == AT_CAP_REJECT || size_of(letter) > caps->bytes_max) {
+        sometimes(SOMETIMES_LETTER_REJECTED);
+        give_up(vault, letter, "dead-letter store full: reject");
+        return false;
+    }
+    while (!fits(vault, size_of(letter))) {
+        drop_oldest(vault);
+    }
+    return true;
+}
+
 static void add_one(struct vault *vault, const struct deadletter *given)
 {
     struct letter letter = {
@@ -153,11 +232,15 @@ static void add_one(struct vault *vault, const struct deadletter *given)
                                       .txn_end = given->txn_end};
     letter.kept =
         kept_copy(&event, given->payload, given->payload_size, given->label, given->label_size);
-    letter.number = ++vault->number;
-    letter.last_us = vault->world->now_us;
-    insert(vault, at, letter);
     check_cause(outside, &letter);
     see_cause(letter.cause);
+    if (!make_room(vault, &letter)) {
+        kept_release(&letter.kept);
+        return;
+    }
+    letter.number = ++vault->number;
+    letter.last_us = vault->world->now_us;
+    insert(vault, find(vault, letter.pipeline, letter.target, position), letter);
     flag(vault, &letter);
 }
 
@@ -165,10 +248,9 @@ enum fan_status deadletter_add(struct store *store, const struct deadletter *let
                                const struct deadletter_caps *caps, int64_t now_us,
                                struct deadletter_added *ret_added, struct fan_error *reterr)
 {
-    (void)caps; /* the world says when it is full */
     (void)now_us;
     struct vault *vault = vault_of(store);
-    if (vault->world->now_us < vault->full_until_us) {
+    if (caps->at_cap == AT_CAP_BLOCK && vault->world->now_us < vault->full_until_us) {
         sometimes(SOMETIMES_LETTERS_FULL);
         (void)fan_fail(reterr, FAN_AGAIN, "dead-letter store is full: simulated");
         return FAN_AGAIN;

@@ -72,6 +72,10 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_REPLAY_CRASHED] = "engine crash in a replay",
     [SOMETIMES_REPLAY_UNSETTLED] = "letter replayed, and the store does not know",
     [SOMETIMES_REPLAY_ENCOURAGED] = "replay had an isolated target tried",
+    [SOMETIMES_LETTER_REJECTED] = "full letters: new one given up (at_cap: reject)",
+    [SOMETIMES_LETTER_DROPPED] = "full letters: oldest given up (at_cap: drop_oldest)",
+    [SOMETIMES_ISOLATED_DROPPED] = "full letters: isolated one given up, a hole in its backlog",
+    [SOMETIMES_LETTER_TOO_LARGE] = "letter over max_payload given up",
 };
 
 void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,

@@ -313,6 +313,14 @@ static void take_gap(struct live_target *self, struct fan_position position)
     log_add(outside, (uint32_t)last | ENTRY_GAP);
 }
 
+/* Whether the event, which comes before `position`, was dropped from the dead letters. */
+static bool is_given_up(struct outside *outside, size_t event, struct fan_position position)
+{
+    uint16_t flags = *outside_flag(outside, event);
+    return position_compare(outside->world->wal.events[event].position, position) < 0 &&
+           ((flags & FLAG_DROPPED) != 0 || (outside->unmarked && (flags & FLAG_GAP) != 0));
+}
+
 static void take_event(struct live_target *self, const struct batch *batch, size_t index)
 {
     struct outside *outside = self->outside;
@@ -323,6 +331,9 @@ static void take_event(struct live_target *self, const struct batch *batch, size
         return;
     }
     size_t expected = next_wanted(outside, self->cursor);
+    while (expected < world->wal.events_count && is_given_up(outside, expected, given->position)) {
+        expected = next_wanted(outside, expected + 1);
+    }
     const struct wal_event *event =
         expected < world->wal.events_count ? &world->wal.events[expected] : NULL;
     if (event == NULL || position_compare(event->position, given->position) != 0) {

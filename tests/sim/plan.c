@@ -95,6 +95,19 @@ bool plan_poisons(const struct world *world, size_t pipeline, size_t target, siz
            strcmp(plan->targets[target].type, "asks") == 0;
 }
 
+void plan_caps(struct world *world)
+{
+    static const enum deadletter_at_cap policies[] = {AT_CAP_BLOCK, AT_CAP_BLOCK, AT_CAP_REJECT,
+                                                      AT_CAP_DROP_OLDEST};
+    struct rng *rng = &world->rng;
+    world->vault.caps = (struct deadletter_caps){
+        .entries_max = 1 + rng_below(rng, world_chance(world, 2) ? 10 : 60),
+        .bytes_max = world_chance(world, 2) ? 1000 + rng_below(rng, 10000) : UINT64_MAX,
+        .payload_bytes_max = world_chance(world, 8) ? 200 + rng_below(rng, 400) : UINT64_MAX,
+        .at_cap = policies[rng_below(rng, CONF_COUNT(policies))],
+    };
+}
+
 void plan_guard(struct world *world)
 {
     static char spill[] = "spill";

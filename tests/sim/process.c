@@ -108,7 +108,8 @@ static void resume_target(struct process *process, size_t index, size_t target)
         const struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
                                        .last = {{row->last_lsn}, row->last_seq},
                                        .count = row->count};
-        if (strcmp(row->pipeline, pipeline) == 0 && strcmp(row->target, name) == 0) {
+        bool own = strcmp(row->pipeline, pipeline) == 0 && strcmp(row->target, name) == 0;
+        if (own && row->gap_id > 0) { /* those of dead letters have no marker */
             outlet_memory_gap(&memory, &gap, strcmp(row->cause, STORE_GAP_DROPPED) != 0);
         }
     }
@@ -164,7 +165,7 @@ static void add_gaps(struct process *process, size_t index)
     int64_t greatest_id = 0;
     for (size_t at = 0; at < vault->gaps_count; at++) {
         const struct store_gap *row = &vault->gaps[at];
-        if (strcmp(row->pipeline, intake->settings->name) != 0) {
+        if (strcmp(row->pipeline, intake->settings->name) != 0 || row->gap_id < 0) {
             continue;
         }
         greatest_id = row->gap_id > greatest_id ? row->gap_id : greatest_id;

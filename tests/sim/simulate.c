@@ -40,6 +40,7 @@ struct history {
     unsigned growths_left;
     uint64_t menu;          /* bit per kind of mishap that happens in this history */
     int64_t restart_us;     /* when an engine that is down comes back */
+    int64_t given_up;       /* letters that the caps had given up at the last start */
     int64_t server_stop_us; /* when the server is told to stop; 0 never */
     int64_t quiet_since_us;
     bool at_end; /* everything is delivered, and the engine stops for the last time */
@@ -110,6 +111,7 @@ static void engine_start(struct history *history)
         world->server.slot_exists) {
         sometimes(SOMETIMES_SLOT_INTENT_ADOPTED);
     }
+    history->given_up = world->vault.given_up;
     world_note(world, "engine: start", world->vault.source.confirmed, 0, 0);
     (void)process_create(world); /* it is world->process now */
 }
@@ -393,6 +395,11 @@ static int64_t operator_act(struct history *history)
     if (world->flaky && world_chance(world, 3)) {
         replay_ask_some(process);
     } else if (!world->flaky && world->replays_all && are_live(process)) {
+        /* Keys of letters that the caps gave up are let go with the next start. */
+        if (history->given_up != world->vault.given_up && world_chance(world, 50)) {
+            engine_end(history, true);
+            return in(world, 200000);
+        }
         replay_ask_all(process);
     }
     size_t index = (size_t)rng_below(&world->rng, process->count);
@@ -546,6 +553,7 @@ static void history_open(struct history *history, uint64_t seed, bool trace)
             plan_make(world, index);
         }
     }
+    plan_caps(world);
     plan_guard(world);
     /* Fewer kinds at a time reach further: what ends every session hides what comes later. */
     static const uint64_t calms[] = {1, 1, 4, 50};

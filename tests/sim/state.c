@@ -18,11 +18,11 @@ static void print_outlet(const struct outlet *outlet)
                  outlet->circuit_open ? " circuit open" : "", (int)outlet->divert,
                  (int)outlet->trouble, outlet->started, outlet->no_more_us,
                  outlet->answering ? courier->retry_at_us : outlet->retry_at_us);
-    (void)printf("      given " POSITION_TEXT " settled " POSITION_TEXT " checkpoint " POSITION_TEXT
-                 " persisted " POSITION_TEXT " kept_until " POSITION_TEXT "\n",
-                 POSITION(outlet->given), POSITION(outlet->settled),
-                 POSITION(outlet->checkpoint.position), POSITION(outlet->persisted),
-                 POSITION(outlet->kept_until));
+    (void)printf(
+        "      given " POSITION_TEXT " settled " POSITION_TEXT " checkpoint " POSITION_TEXT
+        " persisted " POSITION_TEXT " kept_until " POSITION_TEXT " given_up " POSITION_TEXT "\n",
+        POSITION(outlet->given), POSITION(outlet->settled), POSITION(outlet->checkpoint.position),
+        POSITION(outlet->persisted), POSITION(outlet->kept_until), POSITION(outlet->given_up));
     (void)printf("      window %" PRIu64 " courier %s open %zu from_backlog %d letters %d "
                  "to_mark %" PRIu64 " taken %d squeezed %d\n",
                  outlet->window_tail - outlet->window_head,

@@ -62,7 +62,7 @@ static size_t index_of(const char *name)
     return (size_t)(name[1] - '0');
 }
 
-static void put_gap(struct vault *vault, const struct store_gap *row)
+void vault_put_gap(struct vault *vault, const struct store_gap *row)
 {
     for (size_t index = vault->gaps_count; index > 0; index--) {
         struct store_gap *known = &vault->gaps[index - 1];
@@ -100,7 +100,7 @@ static void write_job(struct vault *vault, const struct persist_job *job)
         vault->pipelines[pipeline] = job->pipelines[index];
     }
     for (size_t index = 0; index < job->gaps_count; index++) {
-        put_gap(vault, &job->gaps[index]);
+        vault_put_gap(vault, &job->gaps[index]);
     }
     vault->job_written = true;
     world_note(vault->world, "store: written (ack)", job->source.confirmed, job->checkpoints_count,

@@ -35,6 +35,7 @@ enum {
     FLAG_CONVICTED = 256, /* the target has refused it alone, or by name */
     FLAG_MENDED = 512,    /* the target was mended, and would take it now */
     FLAG_LETTER = 1024,   /* it was poison or parked once */
+    FLAG_DROPPED = 2048,  /* a letter that the caps gave up: a gap row, and no marker */
     /* What a checkpoint may cover; and what an acknowledgement may, too. */
     FLAGS_DONE = FLAG_DURABLE | FLAG_GAP | FLAG_POISON | FLAG_PARKED,
     FLAGS_SETTLED = FLAGS_DONE | FLAG_ISOLATED | FLAG_SPILL,
@@ -98,6 +99,7 @@ struct outside {
     struct fan_position settled;    /* the same */
     unsigned retries_left;
     int64_t down_until_us;    /* an outage: nothing works */
+    bool unmarked;            /* the marker of some gap was given up as a letter */
     size_t ordered;           /* events before it are where order no longer matters */
     struct live_target *live; /* of the running engine, or NULL */
     struct asks *asks;        /* the same, of type asks */
@@ -140,7 +142,8 @@ struct vault {
     struct letter *letters; /* owned; by place and position */
     size_t letters_count;
     size_t letters_capacity;
-    int64_t number; /* of the letter added last */
+    int64_t number;   /* of the letter added last */
+    int64_t given_up; /* rows of letters that the caps gave up */
     struct deadletter_caps caps;
     int64_t full_until_us;                 /* of the letters: somebody else's take the room */
     struct vault_job jobs[VAULT_JOBS_MAX]; /* in the order of their posting */
@@ -231,6 +234,8 @@ static inline bool plan_wants(const struct plan *plan, const struct wal_event *e
 bool plan_poisons(const struct world *world, size_t pipeline, size_t target, size_t event);
 /* Whether the conf lets the target lose events. */
 bool plan_may_lose(const struct world *world, const struct plan *plan, size_t target);
+/* The caps of the dead letters of a history. */
+void plan_caps(struct world *world);
 /* The slot's guard of a history. */
 void plan_guard(struct world *world);
 
@@ -243,6 +248,7 @@ int64_t vault_step(struct vault *vault);
 /* The process is gone: a job that is not written never will be. */
 void vault_crash(struct vault *vault);
 void vault_forget(struct vault *vault, size_t pipeline);
+void vault_put_gap(struct vault *vault, const struct store_gap *row);
 /* Queues what a replay has come to. */
 void vault_settle(struct vault *vault, struct sim_replay *replay);
 
