@@ -76,6 +76,8 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_LETTER_DROPPED] = "full letters: oldest given up (at_cap: drop_oldest)",
     [SOMETIMES_ISOLATED_DROPPED] = "full letters: isolated one given up, a hole in its backlog",
     [SOMETIMES_LETTER_TOO_LARGE] = "letter over max_payload given up",
+    [SOMETIMES_STOP_ALL] = "stop_all",
+    [SOMETIMES_STOP_ALL_DRAINED] = "stop_all, and the others had drained",
 };
 
 void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,

@@ -65,6 +65,8 @@ static void choose_policies(struct world *world, struct plan *plan)
     static const int buffers[] = {BUFFER_BLOCK, BUFFER_BLOCK, BUFFER_BLOCK, BUFFER_DROP_OLDEST,
                                   BUFFER_ERROR, BUFFER_SPILL, BUFFER_SPILL};
     static const int commits[] = {COMMIT_REQUIRED, COMMIT_REQUIRED, COMMIT_ALL, COMMIT_QUORUM};
+    static const int policies[] = {ERRORS_ISOLATE, ERRORS_ISOLATE,     ERRORS_ISOLATE,
+                                   ERRORS_ISOLATE, ERRORS_STOP_SOURCE, ERRORS_STOP_ALL};
     struct rng *rng = &world->rng;
     struct settings_pipeline *settings = &plan->settings;
     settings->buffer.policy = buffers[rng_below(rng, CONF_COUNT(buffers))];
@@ -72,8 +74,7 @@ static void choose_policies(struct world *world, struct plan *plan)
     settings->commit_policy.quorum = settings->commit_policy.mode == COMMIT_QUORUM
                                          ? 1 + (int64_t)rng_below(rng, settings->targets.count)
                                          : 0;
-    settings->error_handling.on_persistent_failure =
-        world_chance(world, 3) ? ERRORS_STOP_SOURCE : ERRORS_ISOLATE;
+    settings->error_handling.on_persistent_failure = policies[rng_below(rng, CONF_COUNT(policies))];
     settings->error_handling.dead_letter = !world_chance(world, 4);
     settings->error_handling.park_keys = !world_chance(world, 4);
     for (size_t target = 0; target < settings->targets.count; target++) {

@@ -395,6 +395,16 @@ static void see_pipeline(struct process *process, size_t index)
     }
 }
 
+/* As the engine looks after each step: `stop_all` ends it, with what it can still drain. */
+static void look(struct process *process)
+{
+    if (process->reader.policy == ERRORS_STOP_ALL && !process->stopping) {
+        sometimes(SOMETIMES_STOP_ALL);
+        process->stopped_all = true;
+        process_begin_stop(process, process->world->flaky ? 20000000 : 120000000);
+    }
+}
+
 void process_step_reader(struct process *process)
 {
     struct source_wait wait;
@@ -405,6 +415,7 @@ void process_step_reader(struct process *process)
     }
     see_commands(process);
     see_situations(process);
+    look(process);
 }
 
 void process_step_pipeline(struct process *process, size_t index)

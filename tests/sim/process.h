@@ -99,6 +99,7 @@ struct process {
     size_t last_command[PIPELINES_MAX];
     struct sim_replay *replays[PROCESS_REPLAYS]; /* owned; NULL: none */
     bool stopping;
+    bool stopped_all; /* by the error policy of a pipeline */
     int64_t stop_deadline_us;
 };
 

@@ -142,6 +142,9 @@ static void watch_stop(struct history *history)
     }
     if (reader_has_ended(&process->reader)) {
         sometimes(SOMETIMES_STOP_DRAINED);
+        if (process->stopped_all) {
+            sometimes(SOMETIMES_STOP_ALL_DRAINED);
+        }
         if (history->at_end && world->server.confirmed.value != world->vault.source.confirmed) {
             world_fail(world, "a graceful stop leaves the slot behind the store");
         }
