@@ -123,6 +123,19 @@ static json_t *batches_json(const struct pipeline_status *pipeline)
     return batches;
 }
 
+static json_t *retry_json(const struct retry_status *retry)
+{
+    json_t *object = json_object();
+    json_put_count(object, "number", retry->number);
+    json_put_text(object, "target", retry->target);
+    json_put_text(object, "batch_key", retry->batch_key);
+    json_put_count(object, "next_attempt", retry->next_attempt);
+    json_put_text(object, "reason", retry->reason);
+    json_put_time(object, "at", retry->at_wall_us);
+    json_put_count(object, "retry_at_ms", (uint64_t)retry->retry_wall_us / 1000);
+    return object;
+}
+
 static json_t *pipeline_state_json(const struct engine_status *status,
                                    const struct pipeline_status *pipeline)
 {
@@ -145,6 +158,11 @@ static json_t *pipeline_state_json(const struct engine_status *status,
         json_push(targets, target_json(status, &pipeline->targets[i]));
     }
     json_put(object, "targets", targets);
+    json_t *retries = json_array();
+    for (size_t i = 0; i < pipeline->retries_count; i++) {
+        json_push(retries, retry_json(&pipeline->retries[i]));
+    }
+    json_put(object, "retries", retries);
     return object;
 }
 

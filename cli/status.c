@@ -162,6 +162,30 @@ static void print_reasons(const json_t *answer)
     }
 }
 
+static const struct table_column retry_columns[] = {
+    {.heading = "RETRY", .kind = TABLE_NUMBER, .member = "number"},
+    {.heading = "AT", .kind = TABLE_TIME, .member = "at"},
+    {.heading = "TARGET", .kind = TABLE_TEXT, .member = "target"},
+    {.heading = "ATTEMPT", .kind = TABLE_NUMBER, .member = "next_attempt"},
+    {.heading = "REASON", .kind = TABLE_TEXT, .member = "reason"},
+};
+
+static void print_retries(const json_t *answer)
+{
+    size_t index = 0;
+    const json_t *pipeline = NULL;
+    json_array_foreach(json_object_get(answer, "pipelines"), index, pipeline)
+    {
+        const json_t *retries = answer_member(pipeline, "status.retries");
+        if (json_array_size(retries) > 0) {
+            (void)fputs("\nretries of pipeline ", stdout); /* main() asks ferror() */
+            output_text(stdout, answer_text(pipeline, "metadata.name"));
+            (void)fputs("\n", stdout);
+            table_print_objects(retry_columns, CONF_COUNT(retry_columns), retries);
+        }
+    }
+}
+
 static int print_once(const struct arguments *arguments)
 {
     json_t *answer = NULL;
@@ -183,6 +207,9 @@ static int print_once(const struct arguments *arguments)
     table_print_objects(pipeline_columns, CONF_COUNT(pipeline_columns),
                         answer_member(answer, "pipelines"));
     print_reasons(answer);
+    if (arguments_flag(arguments, "retries")) {
+        print_retries(answer);
+    }
     json_decref(answer);
     return EXIT_FINE;
 }
@@ -201,9 +228,13 @@ static int run_status(const struct command *command, const struct arguments *arg
 }
 
 static const struct command_option options[] = {
-    OPTION_CONF,   OPTION_SET,
-    OPTION_SOCKET, OPTION_DATA_DIR,
-    OPTION_JSON,   {.name = "watch", .letter = 'w', .help = "show it again every two seconds"},
+    OPTION_CONF,
+    OPTION_SET,
+    OPTION_SOCKET,
+    OPTION_DATA_DIR,
+    OPTION_JSON,
+    {.name = "retries", .help = "and the last retries of each pipeline, in order"},
+    {.name = "watch", .letter = 'w', .help = "show it again every two seconds"},
 };
 
 const struct command command_status = {

@@ -290,6 +290,12 @@ static void courier_wait(struct courier *courier, struct courier_lane *lane, int
     }
     int64_t asked_us = now_us + retry_after_us;
     courier->retry_at_us = asked_us > courier->retry_at_us ? asked_us : courier->retry_at_us;
+    if (courier->hooks.waits != NULL && lane->depth > 0) {
+        struct courier_range range = lane->ranges[lane->depth - 1];
+        courier->hooks.waits(courier->hooks.context, courier->order[range.begin],
+                             courier->order[range.end - 1], range.end - range.begin, lane->failures,
+                             courier->retry_at_us - now_us);
+    }
 }
 
 /* False: nobody keeps it, so that it is still to be delivered. */

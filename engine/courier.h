@@ -65,6 +65,10 @@ struct courier_hooks {
     bool (*convict)(void *context, const struct batch *batch, size_t event, uint32_t attempts,
                     const struct fan_error *error);
     void (*parked)(void *context, const struct batch *batch, size_t event);
+    /* `count` events from `first` to `last` have failed `failures` times in a row, and are sent again
+     * after `wait_us`; courier.error says why. May be NULL. */
+    void (*waits)(void *context, size_t first, size_t last, size_t count, uint32_t failures,
+                  int64_t wait_us);
     void *context;
 };
 

@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "conf/settings.h"
+#include "encode/id.h"
 #include "engine/state.h"
 #include "model/position.h"
 #include "sources/source.h"
@@ -77,6 +78,8 @@ enum fan_status engine_command(struct engine *engine, const char *pipeline, enum
 
 /* ---- what runs, for people and programs ---- */
 
+enum { RETRY_KEY_MAX = 2 * EVENT_ID_MAX + 32 };
+
 struct target_status {
     const char *name; /* borrowed from the settings, as every const char * below */
     const char *type;
@@ -102,6 +105,17 @@ struct target_status {
     uint64_t inflight_bytes;
     int64_t retry_at_us; /* monotonic; 0: no retry is waiting */
     char last_error[FAN_ERROR_TEXT_MAX];
+};
+
+/* A retry that was scheduled, of the last ones in a pipeline. */
+struct retry_status {
+    uint64_t number; /* 1, 2, 3 ... of the pipeline since the engine started */
+    const char *target;
+    char batch_key[RETRY_KEY_MAX]; /* <first id>~<last id>~<count>; "": it could not be started */
+    uint32_t next_attempt;
+    int64_t at_wall_us;
+    int64_t retry_wall_us; /* nothing is sent before */
+    char reason[256];
 };
 
 struct pipeline_status {
@@ -141,6 +155,8 @@ struct pipeline_status {
     struct fan_lsn resolved; /* the slot may be confirmed up to here as far as it is concerned */
     size_t targets_count;
     struct target_status *targets;
+    size_t retries_count;
+    struct retry_status *retries; /* in the order they happened */
 };
 
 struct source_entry {

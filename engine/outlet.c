@@ -12,17 +12,20 @@
  * kept by the courier.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/count.h"
 #include "base/log.h"
 #include "engine/outlet_internal.h"
+#include "model/change.h"
 
 enum {
     CIRCUIT_FAILURES = 30,
     GAP_WATCH_US = 500000,
 };
+
 static void outlet_wake(void *context)
 {
     struct outlet *outlet = context;
@@ -98,6 +101,7 @@ enum fan_status outlet_init(struct outlet *outlet, const struct outlet_setup *se
         .index = setup->index,
         .outcomes = setup->outcomes,
         .pool = setup->pool,
+        .retries = setup->retries,
         .knows_drop = setup->knows_drop,
         .counts =
             settings->commit_policy.mode == COMMIT_ALL ||
@@ -258,6 +262,25 @@ void outlet_note_failure(struct outlet *outlet, const char *what, const struct f
     }
 }
 
+void outlet_note_retry(struct outlet *outlet, const struct batch_event *first,
+                       const struct batch_event *last, uint64_t count, uint32_t failures,
+                       int64_t wait_us, const struct fan_error *error)
+{
+    struct retry_entry entry = {.target = outlet->index,
+                                .count = count,
+                                .next_attempt = failures + 1,
+                                .at_wall_us = outlet->wall_us,
+                                .retry_wall_us = outlet->wall_us + wait_us};
+    if (count > 0) {
+        entry.first = first->position;
+        entry.last = last->position;
+        entry.first_is_gap = first->op == CHANGE_GAP;
+        entry.last_is_gap = last->op == CHANGE_GAP;
+    }
+    (void)snprintf(entry.reason, sizeof(entry.reason), "%.*s", RETRY_REASON_MAX - 1, error->text);
+    retry_log_add(outlet->retries, &entry);
+}
+
 /* Whether the failures in a row are as many as the conf allows; told once. */
 void outlet_count_attempts(struct outlet *outlet, uint32_t failures, const struct fan_error *error)
 {
@@ -323,7 +346,8 @@ static bool outlet_start(struct outlet *outlet, const struct outlet_moment *mome
     int64_t wait_us = backoff_next_us(&outlet->start_backoff, moment->rng);
     outlet->start_at_us = moment->now_us + wait_us;
     outlet_note_failure(outlet, "target could not start, will be tried again", &error, wait_us);
-    outlet_count_attempts(outlet, ++outlet->failures, &error);
+    outlet_note_retry(outlet, NULL, NULL, 0, ++outlet->failures, wait_us, &error);
+    outlet_count_attempts(outlet, outlet->failures, &error);
     return false;
 }
 
@@ -494,6 +518,7 @@ enum offer outlet_offer(struct outlet *outlet, struct batch *batch,
     size_t first = batch_first_beyond(batch, outlet->given);
     uint64_t already = outlet->apart == batch ? 0 : batch_rows(batch, 0, first);
     outlet->now_us = moment->now_us;
+    outlet->wall_us = moment->wall_us;
     if (outlet->trouble == TROUBLE_LOST) {
         return OFFER_WAIT; /* what comes before the batch is to be read again */
     }

@@ -37,6 +37,7 @@
 #include "engine/letterbox.h"
 #include "engine/outcome_box.h"
 #include "engine/parked.h"
+#include "engine/retry_log.h"
 #include "model/batch.h"
 #include "targets/target.h"
 
@@ -111,6 +112,7 @@ struct outlet_setup {
     size_t index;
     struct outcome_box *outcomes;
     struct batch_pool *pool;
+    struct retry_log *retries; /* of the pipeline; borrowed */
     struct letterbox *letterbox;
     const struct encode_context *encode;
     struct io_executor *executor;
@@ -134,6 +136,7 @@ struct outlet {
     size_t index;
     struct outcome_box *outcomes; /* borrowed: what the target posts */
     struct batch_pool *pool;
+    struct retry_log *retries; /* borrowed */
     bool (*knows_drop)(void *context, struct fan_position position);
     bool counts; /* the commit policy waits for it */
     bool answering;

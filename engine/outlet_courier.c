@@ -111,12 +111,24 @@ static void hook_parked(void *context, const struct batch *batch, size_t event)
     outlet_park(outlet, batch, event);
 }
 
+static void hook_waits(void *context, size_t first, size_t last, size_t count, uint32_t failures,
+                       int64_t wait_us)
+{
+    struct outlet *outlet = context;
+    const struct batch *batch = outlet->courier.batch;
+    if (outlet->replay == NULL) { /* one attempt each */
+        outlet_note_retry(outlet, &batch->events[first], &batch->events[last], count, failures,
+                          wait_us, &outlet->courier.error);
+    }
+}
+
 enum fan_status outlet_courier_init(struct outlet *outlet, const struct outlet_setup *setup,
                                     struct backoff backoff, struct fan_error *reterr)
 {
     struct courier_hooks hooks = {.is_parked = hook_is_parked,
                                   .convict = hook_convict,
                                   .parked = hook_parked,
+                                  .waits = hook_waits,
                                   .context = outlet};
     size_t lanes = outlet->transactions ? 1 : (size_t)setup->settings->batch.max_inflight;
     enum fan_status status = courier_init(

@@ -23,6 +23,11 @@ void outlet_trouble(struct outlet *outlet, enum trouble trouble, const struct fa
 /* A call failed and comes again after `wait_us`; `what` is the line in the log. */
 void outlet_note_failure(struct outlet *outlet, const char *what, const struct fan_error *error,
                          int64_t wait_us);
+/* The same for the list of retries: events [first, last], `count` of them and 0 when the target could not
+ * be started, have failed so many times in a row. */
+void outlet_note_retry(struct outlet *outlet, const struct batch_event *first,
+                       const struct batch_event *last, uint64_t count, uint32_t failures,
+                       int64_t wait_us, const struct fan_error *error);
 void outlet_note_success(struct outlet *outlet);
 /* Whether the failures in a row are as many as the conf allows; told once. */
 void outlet_count_attempts(struct outlet *outlet, uint32_t failures, const struct fan_error *error);

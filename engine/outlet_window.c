@@ -51,7 +51,9 @@ bool window_deliver(struct outlet *outlet, struct batch *batch, size_t first,
         atomic_store_explicit(&outlet->counters.retry_at_us, outlet->retry_at_us,
                               memory_order_relaxed);
         outlet_note_failure(outlet, "target refuses, will be tried again", &error, wait_us);
-        outlet_count_attempts(outlet, ++outlet->failures, &error);
+        outlet_note_retry(outlet, &batch->events[first], &batch->events[batch->events_count - 1],
+                          batch->events_count - first, ++outlet->failures, wait_us, &error);
+        outlet_count_attempts(outlet, outlet->failures, &error);
         return false;
     }
     case FAN_POISON:

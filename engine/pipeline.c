@@ -29,6 +29,7 @@ enum fan_status pipeline_init(struct pipeline *pipeline, const struct pipeline_s
         .ask_again_us = INT64_MAX,
         .rng = rng_seeded(setup->seed),
     };
+    retry_log_init(&pipeline->retries);
     enum fan_status status = pipeline_build(pipeline, setup, reterr);
     if (status != FAN_OK) {
         pipeline_release(pipeline);
@@ -57,6 +58,7 @@ void pipeline_release(struct pipeline *pipeline)
     outcome_box_release(&pipeline->outcomes);
     mailbox_release(&pipeline->mailbox);
     ring_release(&pipeline->ring);
+    retry_log_release(&pipeline->retries);
     *pipeline = (struct pipeline){0};
 }
 

@@ -64,6 +64,7 @@ struct pipeline {
     struct ring ring;
     struct mailbox mailbox;
     struct outcome_box outcomes;
+    struct retry_log retries;
 
     /* The worker's own from here on. */
     struct assembler assembler;

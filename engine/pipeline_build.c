@@ -139,6 +139,7 @@ static enum fan_status outlet_create(struct pipeline *pipeline, const struct pip
         .index = index,
         .outcomes = &pipeline->outcomes,
         .pool = pipeline->assembler.pool,
+        .retries = &pipeline->retries,
         .letterbox = setup->letterbox,
         .encode = setup->context,
         .executor = setup->executor,

@@ -4,11 +4,13 @@
  * Each part is taken under its own lock or from atomic counters, one after the other: the figures
  * of one snapshot may be some milliseconds apart.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/count.h"
+#include "encode/id.h"
 #include "engine/engine_internal.h"
 
 static const char *const divert_names[] = {[BACKLOG_NONE] = "none",
@@ -105,6 +107,45 @@ static void pipeline_sum(struct engine_pipeline *from, const struct intake_count
     }
 }
 
+static void retry_take(const struct engine_pipeline *from, const struct retry_entry *entry,
+                       struct retry_status *ret_retry)
+{
+    const struct encode_context *encode = &from->source->context;
+    *ret_retry = (struct retry_status){
+        .number = entry->number,
+        .target = settings_target_at(from->pipeline.settings, entry->target)->name,
+        .next_attempt = entry->next_attempt,
+        .at_wall_us = entry->at_wall_us,
+        .retry_wall_us = entry->retry_wall_us,
+    };
+    memcpy(ret_retry->reason, entry->reason, sizeof(ret_retry->reason));
+    if (entry->count > 0) {
+        char first[EVENT_ID_MAX];
+        char last[EVENT_ID_MAX];
+        /* Their lengths are not wanted; the room is that of two ids and a number. */
+        (void)event_id_write(encode, entry->first, entry->first_is_gap, first);
+        (void)event_id_write(encode, entry->last, entry->last_is_gap, last);
+        (void)snprintf(ret_retry->batch_key, sizeof(ret_retry->batch_key), "%s~%s~%llu", first,
+                       last, (unsigned long long)entry->count);
+    }
+}
+
+static enum fan_status retries_take(struct engine_pipeline *from, struct pipeline_status *status)
+{
+    struct retry_entry *entries = calloc(RETRY_LOG_MAX, sizeof(*entries));
+    size_t count = entries != NULL ? retry_log_copy(&from->pipeline.retries, entries) : 0;
+    status->retries = calloc(count + 1, sizeof(*status->retries));
+    if (entries == NULL || status->retries == NULL) {
+        free(entries);
+        return FAN_RETRY;
+    }
+    for (size_t index = 0; index < count; index++) {
+        retry_take(from, &entries[index], &status->retries[status->retries_count++]);
+    }
+    free(entries);
+    return FAN_OK;
+}
+
 static enum fan_status pipeline_take(struct engine_pipeline *from, const struct intake_view *view,
                                      const struct source_entry *source, bool blocks_reader,
                                      struct pipeline_status *ret_pipeline)
@@ -154,7 +195,7 @@ static enum fan_status pipeline_take(struct engine_pipeline *from, const struct 
         int64_t passed_us = age_us(view->passed_commit_us);
         status->lag_us = passed_us > status->lag_us ? passed_us : status->lag_us;
     }
-    return FAN_OK;
+    return retries_take(from, status);
 }
 
 static void source_take(struct engine_source *from, const struct reader_view *view,
@@ -243,6 +284,7 @@ void engine_status_release(struct engine_status *status)
 {
     for (size_t index = 0; index < status->pipelines_count && status->pipelines != NULL; index++) {
         free(status->pipelines[index].targets);
+        free(status->pipelines[index].retries);
     }
     free(status->pipelines);
     free(status->sources);

@@ -179,6 +179,32 @@ def test_e8_retries_back_off_and_honour_retry_after(scene, receivers):
     assert target_of(engine)["retries"] >= 4
 
 
+def test_e8_f13_retries_are_listed_in_order_and_their_times_honoured(scene, receivers):
+    table(scene)
+    hook = receivers()
+    hook.answer(3, status=503)
+    engine = scene.engine(conf_of(scene, [file_target(scene), http(hook)],
+                                  error_handling={"max_attempts": 5, "backoff": "200ms",
+                                                  "backoff_max": "10s"})).start()
+    scene.sql("INSERT INTO t VALUES (1, 'x'), (2, 'x')")
+    scene.caught_up()
+    retries = engine.pipeline()["status"]["retries"]
+    event = scene.records().all()
+    assert [(retry["number"], retry["target"], retry["next_attempt"], retry["batch_key"])
+            for retry in retries] == [
+        (number, "hook", number + 1, f"{event[0]['id']}~{event[1]['id']}~2")
+        for number in (1, 2, 3)]
+    assert all("503" in retry["reason"] for retry in retries)
+    since = time.time() - time.monotonic()  # the receiver's clock is the monotonic one
+    times = [(request["time"] + since) * 1000 for request in hook.requests()]
+    assert len(times) == 4
+    waits = [retry["retry_at_ms"] for retry in retries]
+    assert all(sent + 2 >= allowed for sent, allowed in zip(times[1:], waits)), (times, waits)
+    assert times[2] - times[1] > 150 and times[3] - times[2] > 300  # growing, with jitter
+    shown = pgfan("status", "--retries", "-c", engine.conf_path).stdout
+    assert "retries of pipeline all" in shown and shown.count("503") >= 3
+
+
 def test_e9_401_fails_at_once_and_restart_brings_it_back(scene, receivers):
     table(scene)
     hook = receivers()
