@@ -8,7 +8,7 @@
 
 #include "base/assert.h"
 #include "deadletter/deadletter.h"
-#include "tests/sim/world.h"
+#include "tests/sim/process.h"
 
 static struct vault *vault_of(struct store *store)
 {
@@ -131,6 +131,24 @@ static void check_cause(struct outside *outside, const struct letter *letter)
     }
 }
 
+static void check_format(const struct outside *outside, const struct letter *letter)
+{
+    const struct kept_event *kept = &letter->kept;
+    if (kept->event.op != CHANGE_GAP &&
+        !outside_is_own_format(outside, letter->index, kept->bytes, kept->size)) {
+        world_fail(outside->world, "p%zu t%zu: e%zu is a letter in another format",
+                   letter->pipeline, letter->target, letter->index);
+    }
+    const struct process *process = outside->world->process;
+    for (size_t index = 0; process != NULL && index < process->count; index++) {
+        if (process->plan[index] == letter->pipeline &&
+            process->pipelines[index].outlets[letter->target].format > 0) {
+            sometimes(letter->cause == LETTER_ISOLATED ? SOMETIMES_ISOLATED_FORMAT
+                                                       : SOMETIMES_LETTER_FORMAT);
+        }
+    }
+}
+
 /* What is lost has a row of its own; it is a letter no more. */
 static void give_up(struct vault *vault, const struct letter *letter, const char *cause)
 {
@@ -233,6 +251,7 @@ static void add_one(struct vault *vault, const struct deadletter *given)
     letter.kept =
         kept_copy(&event, given->payload, given->payload_size, given->label, given->label_size);
     check_cause(outside, &letter);
+    check_format(outside, &letter);
     see_cause(letter.cause);
     if (!make_room(vault, &letter)) {
         kept_release(&letter.kept);

@@ -78,6 +78,9 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_LETTER_TOO_LARGE] = "letter over max_payload given up",
     [SOMETIMES_STOP_ALL] = "stop_all",
     [SOMETIMES_STOP_ALL_DRAINED] = "stop_all, and the others had drained",
+    [SOMETIMES_SPILL_FORMAT] = "spill of a target with another format than the first",
+    [SOMETIMES_LETTER_FORMAT] = "letter of a target with another format than the first",
+    [SOMETIMES_ISOLATED_FORMAT] = "isolated letter of a target with another format than the first",
 };
 
 void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,

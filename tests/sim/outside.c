@@ -279,12 +279,25 @@ static bool same_content(const struct batch *batch, size_t format, size_t index,
            NULL;
 }
 
+bool outside_is_own_format(const struct outside *outside, size_t event, const uint8_t *bytes,
+                           size_t size)
+{
+    static const char text_key[] = "\"key\":{\"id\":\"";
+    const struct wal_event *of = &outside->world->wal.events[event];
+    bool as_text = plan_of(outside)->targets[outside->target].int8 != 0;
+    bool keyed = of->op != CHANGE_TRUNCATE && of->op != CHANGE_MESSAGE;
+    return !keyed || (memmem(bytes, size, text_key, sizeof(text_key) - 1) != NULL) == as_text;
+}
+
 bool outside_is_same(const struct batch *batch, size_t format, size_t index,
                      const struct outside *outside, size_t event)
 {
     const struct wal_event *of = &outside->world->wal.events[event];
     bool tagged = of->op != CHANGE_TRUNCATE && of->op != CHANGE_DELETE && of->op != CHANGE_MESSAGE;
-    return same_subject(of, batch, index) && (!tagged || same_content(batch, format, index, event));
+    size_t size;
+    const uint8_t *bytes = batch_event_bytes(batch, format, index, &size);
+    return same_subject(of, batch, index) && outside_is_own_format(outside, event, bytes, size) &&
+           (!tagged || same_content(batch, format, index, event));
 }
 
 /* A marker stands for everything from the cursor to its position. */

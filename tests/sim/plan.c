@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "encode/encoder.h"
 #include "tests/sim/world.h"
 
 static char every_table[] = "public.%";
@@ -158,7 +159,8 @@ void plan_make(struct world *world, size_t index)
             .type = type_names[rng_below(&world->rng, CONF_COUNT(type_names))],
             .format = native,
             .required = true,
-            .int8 = world_chance(world, 3) ? 1 : 0,
+            .int8 = world_chance(world, 2) ? 1 : 0,
+            .special_values = world_chance(world, 2) ? SPECIAL_STRING : SPECIAL_NULL,
             .options = &world->outside[index][target],
         };
         outside_release(&world->outside[index][target]);

@@ -184,6 +184,23 @@ static struct disk_record record_of(const struct batch *batch, size_t format, si
     return record;
 }
 
+static void check_format(const struct outside *outside, const struct disk_record *record,
+                         size_t format)
+{
+    for (size_t index = 0; index < record->count; index++) {
+        const struct kept_event *kept = &record->events[index];
+        size_t event = wal_find(&outside->world->wal, kept->event.position);
+        if (kept->event.op != CHANGE_GAP &&
+            !outside_is_own_format(outside, event, kept->bytes, kept->size)) {
+            world_fail(outside->world, "p%zu t%zu: e%zu is spilled in another format",
+                       outside->pipeline, outside->target, event);
+        }
+    }
+    if (format > 0) {
+        sometimes(SOMETIMES_SPILL_FORMAT);
+    }
+}
+
 static void disk_add(struct disk *disk, struct disk_record record)
 {
     if (disk->count == disk->capacity) {
@@ -214,6 +231,7 @@ enum fan_status spill_append(struct spill *spill, const struct batch *batch, siz
         return fan_fail(reterr, FAN_FATAL, "the spill goes back");
     }
     struct disk_record record = record_of(batch, format, first);
+    check_format(outside, &record, format);
     if (record.bytes + spill_bytes(spill) > spill->bytes_max) {
         record_release(&record);
         return fan_fail(reterr, FAN_AGAIN, "spill is full");

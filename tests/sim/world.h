@@ -294,6 +294,9 @@ static inline bool outside_is_down(const struct outside *outside)
     return outside->down_until_us > outside->world->now_us;
 }
 
+/* Whether these are the bytes of the event as the target's conf asks for them. */
+bool outside_is_own_format(const struct outside *outside, size_t event, const uint8_t *bytes,
+                           size_t size);
 /* Whether event `index` of the batch is that of the wal. */
 bool outside_is_same(const struct batch *batch, size_t format, size_t index,
                      const struct outside *outside, size_t event);
