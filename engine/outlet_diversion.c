@@ -127,7 +127,8 @@ static void divert_window(struct outlet *outlet, const struct fan_error *why)
 }
 
 /* Whether what goes into the backlog now could survive a crash while what precedes it does not:
- * letters and gaps on their way to the store, and what a positional target has from before. */
+ * letters, gaps and the buffer's drops on their way to the store, and what a positional target has
+ * from before. */
 static bool divert_would_leave_hole(const struct outlet *outlet, enum backlog_kind kind)
 {
     const struct backlog *backlog = &outlet->backlog;
@@ -137,7 +138,7 @@ static bool divert_would_leave_hole(const struct outlet *outlet, enum backlog_ki
     if (kind == BACKLOG_GAP) {
         return false;
     }
-    if (!backlog->gap_known) {
+    if (!backlog->gap_known || !outlet->knows_drop(backlog->setup.context, outlet->given)) {
         return true;
     }
     return !outlet->answering && position_compare(outlet->kept_until, outlet->settled) < 0 &&
