@@ -234,6 +234,7 @@ struct outlet_memory {
     uint64_t lost;     /* events of gap rows behind the checkpoint */
     uint64_t lost_own; /* of rows of this target alone */
     struct fan_position lost_first;
+    struct fan_position lost_last;
     struct fan_position given_up; /* the last event of any row of this target alone */
     struct parked parked;         /* owned until outlet_resume() takes it */
     bool starved;                 /* not every key could be kept */

@@ -101,8 +101,11 @@ static bool divert_courier(struct outlet *outlet, const struct fan_error *why)
             return false;
         }
     }
-    if (given_up) { /* what the target has already may lie behind that */
+    /* What the target has already may lie behind that. */
+    if (given_up || outlet->backlog.kind == BACKLOG_SPILL) {
         backlog_pass(&outlet->backlog, &courier->batch->events[courier->batch->events_count - 1]);
+    }
+    if (given_up) {
         divert_drop(outlet);
     } else {
         outlet->from_backlog = true;

@@ -20,6 +20,9 @@ void outlet_memory_gap(struct outlet_memory *memory, const struct change_gap *ga
     }
     memory->lost += gap->count;
     memory->lost_own += own ? gap->count : 0;
+    if (position_compare(gap->last, memory->lost_last) > 0) {
+        memory->lost_last = gap->last;
+    }
     if (memory->lost == gap->count || position_compare(gap->first, memory->lost_first) < 0) {
         memory->lost_first = gap->first;
     }
@@ -35,7 +38,8 @@ static void outlet_recall_gap(struct outlet *outlet, const struct outlet_memory 
 {
     bool kept = outlet->divert != BACKLOG_NONE;
     struct fan_position end = kept ? outlet->backlog.appended : outlet->checkpoint.position;
-    if (memory->lost == 0 || position_compare(outlet->settled, end) <= 0) {
+    if (memory->lost == 0 || position_compare(outlet->settled, end) <= 0 ||
+        position_compare(memory->lost_last, end) <= 0) { /* the target has what lies behind */
         return;
     }
     struct change_gap gap = {
