@@ -81,6 +81,7 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_SPILL_FORMAT] = "spill of a target with another format than the first",
     [SOMETIMES_LETTER_FORMAT] = "letter of a target with another format than the first",
     [SOMETIMES_ISOLATED_FORMAT] = "isolated letter of a target with another format than the first",
+    [SOMETIMES_GUARD_STOPPED] = "slot guard: reading is stopped",
 };
 
 void notes_add(struct notes *notes, int64_t now_us, const char *what, uint64_t first,

@@ -114,19 +114,24 @@ void plan_guard(struct world *world)
 {
     static char spill[] = "spill";
     static char detach[] = "detach";
+    static char stop[] = "stop";
     struct settings_guard *guard = &world->source.slot_guard;
     if (!world_chance(world, 4)) {
         return;
     }
     guard->hard = 2000 + rng_below(&world->rng, 60000);
     world->guard_detaches = world_chance(world, 2);
-    bool spills = !world->guard_detaches || world_chance(world, 2);
+    bool stops = world_chance(world, 4);
+    bool spills = (!world->guard_detaches && !stops) || world_chance(world, 2);
     size_t count = 0;
     if (spills) {
         world->guard_steps[count++] = spill;
     }
     if (world->guard_detaches) {
         world->guard_steps[count++] = detach;
+    }
+    if (stops) {
+        world->guard_steps[count++] = stop;
     }
     guard->steps = (struct conf_text_list){world->guard_steps, count};
 }

@@ -317,6 +317,9 @@ static void see_situations(struct process *process)
     if (reader->policy == ERRORS_STOP_SOURCE) {
         sometimes(SOMETIMES_STOP_SOURCE);
     }
+    if (reader->halted && strncmp(reader->halt_reason, "slot_guard", 10) == 0) {
+        sometimes(SOMETIMES_GUARD_STOPPED);
+    }
     if (reader->blocked_by >= 0) {
         sometimes(SOMETIMES_READER_BLOCKED);
     }

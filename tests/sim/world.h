@@ -187,7 +187,7 @@ struct world {
     struct server server;
     struct vault vault;
     struct settings_source source; /* its slot guard */
-    char *guard_steps[2];
+    char *guard_steps[3];
     bool guard_detaches;
     struct plan plans[PIPELINES_MAX];
     struct outside outside[PIPELINES_MAX][TARGETS_MAX];
