@@ -127,8 +127,8 @@ static void fail(struct vault *vault, const struct vault_job *job)
     struct world *world = vault->world;
     sometimes(SOMETIMES_STORE_HELD_ACK);
     world_note(world, "store: write failed", 0, 0, 0);
-    if (job->replay != NULL) {
-        return; /* whoever asked sees that nothing was written */
+    if (job->persist == NULL && job->letters == NULL) {
+        return; /* a replay: whoever asked sees that nothing was written */
     }
     struct fan_error *error = job->persist != NULL ? &job->persist->error : &job->letters->error;
     enum fan_status status = fan_fail(error, FAN_RETRY, "could not write: disk full");
@@ -141,7 +141,7 @@ static void fail(struct vault *vault, const struct vault_job *job)
 
 static void answer(const struct vault_job *job, bool written)
 {
-    if (job->replay != NULL) {
+    if (job->persist == NULL && job->letters == NULL) {
         replay_settled(job->replay, written);
         return;
     }
