@@ -507,6 +507,7 @@ void courier_end(struct courier *courier)
     batch_unref(courier->batch);
     courier->batch = NULL;
     courier->attempts = 0;
+    courier->fatal = false; /* the owner knows, or learns it from the next batch */
     courier->error.text[0] = '\0';
 }
 
