@@ -366,6 +366,16 @@ void intake_become(struct intake *intake, enum pipeline_state state, const char 
     (void)snprintf(intake->reason, sizeof(intake->reason), "%s", reason); /* may be cut */
 }
 
+void intake_fail(struct intake *intake, const char *reason, int64_t wall_us)
+{
+    if (intake->state == PIPELINE_STOPPED) {
+        log_write(LOG_ERROR, "stopped pipeline holds the slot again",
+                  LOG_TEXT("pipeline", intake->settings->name), LOG_TEXT("reason", reason));
+        return;
+    }
+    intake_become(intake, PIPELINE_ERROR, reason, wall_us);
+}
+
 void intake_wish(struct intake *intake, enum wish wish)
 {
     intake->wish = wish;

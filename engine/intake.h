@@ -136,6 +136,8 @@ void intake_try_open(struct intake *intake, bool session_start);
 /* Moves to another state, with a reason for ERROR or "". */
 void intake_become(struct intake *intake, enum pipeline_state state, const char *reason,
                    int64_t wall_us);
+/* ERROR; but one that an operator has stopped, which the slot's guard had let go, stays STOPPED. */
+void intake_fail(struct intake *intake, const char *reason, int64_t wall_us);
 
 void intake_wish(struct intake *intake, enum wish wish);
 

@@ -144,7 +144,7 @@ static void reader_take_out(struct reader *reader, struct intake *intake)
 static void reader_fail_intake(struct reader *reader, struct intake *intake, const char *reason)
 {
     reader_take_out(reader, intake);
-    intake_become(intake, PIPELINE_ERROR, reason, reader->hooks.wall_us(reader->hooks.context));
+    intake_fail(intake, reason, reader->hooks.wall_us(reader->hooks.context));
     reader->persist_soon = true;
 }
 

@@ -162,8 +162,7 @@ static void intake_overflowed(struct reader *reader, struct intake *intake)
     /* The pipeline may empty the ring as soon as it is wished to: nothing may appear after that. */
     (void)ring_publish(&intake->pipeline->ring); /* the wish schedules it */
     intake_wish(intake, WISH_IDLE);
-    intake_become(intake, PIPELINE_ERROR, "buffer full",
-                  reader->hooks.wall_us(reader->hooks.context));
+    intake_fail(intake, "buffer full", reader->hooks.wall_us(reader->hooks.context));
     reader->persist_soon = true;
 }
 
