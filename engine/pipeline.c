@@ -183,6 +183,9 @@ static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
     pipeline->wish_serial = serial;
     pipeline->wish = wish;
     pipeline->drained = false;
+    if (pipeline->run == RUN_IDLE) {
+        assembler_resume(&pipeline->assembler, outlets_given(pipeline));
+    }
     switch (wish) {
     case WISH_IDLE:
         if (pipeline->run == RUN_FLOWING || pipeline->run == RUN_HELD) {
@@ -197,7 +200,6 @@ static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)
     case WISH_DRAIN:
         if (pipeline->run == RUN_IDLE) {
             pipeline->run = RUN_STARTING;
-            assembler_resume(&pipeline->assembler, outlets_given(pipeline));
         } else if (pipeline->run == RUN_HELD) {
             pipeline->run = RUN_FLOWING;
         }
