@@ -96,7 +96,6 @@ struct replay {
     struct batch *batch; /* a reference; the outlet gives it back. In order of position. */
     /* Arrays of the asker, one entry an event. FATE_PARKED: an older letter of its key stays. */
     uint8_t *fates;
-    const struct parked_label *labels;   /* as the batch has them */
     struct fan_error *errors;            /* of FATE_POISON */
     bool stopped;                        /* the target is down: what is pending was not tried */
     struct fan_error error;              /* why it was stopped */

@@ -8,17 +8,16 @@
  * not given in this run comes again, and something of its key may come before it. */
 bool outlet_replay_waits(const struct outlet *outlet, const struct batch *batch, size_t event)
 {
-    struct parked_label label;
-    label.bytes = batch_label_bytes(batch, event, &label.size);
+    size_t size;
+    const uint8_t *label = batch_label_bytes(batch, event, &size);
     struct fan_position position = batch->events[event].position;
     if (position_compare(position, outlet->given) > 0) {
         return true;
     }
-    if (parked_has(&outlet->replay_failed, label.bytes, label.size, position)) {
+    if (parked_has(&outlet->replay_failed, label, size, position)) {
         return true;
     }
-    const struct parked_label *labels = outlet->replay->labels;
-    return parked_waits(&outlet->parked, &label, position, labels, event);
+    return parked_waits(&outlet->parked, label, size, position, batch->events, event);
 }
 
 void outlet_replay_hold(struct outlet *outlet, const struct batch *batch, size_t event)

@@ -223,36 +223,22 @@ bool parked_has(const struct parked *parked, const uint8_t *label, size_t label_
     return false;
 }
 
-static bool label_is_about(const struct parked_label *label, const struct identity *identity)
-{
-    for (int old = 0; old < 2; old++) {
-        struct identity own;
-        if (identity_of(label->bytes, label->size, old == 1, &own) &&
-            own.table_size == identity->table_size && own.key_size == identity->key_size &&
-            memcmp(own.table, identity->table, own.table_size) == 0 &&
-            memcmp(own.key, identity->key, own.key_size) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool parked_waits(const struct parked *parked, const struct parked_label *label,
-                  struct fan_position position, const struct parked_label *labels,
-                  size_t labels_count)
+bool parked_waits(const struct parked *parked, const uint8_t *label, size_t label_size,
+                  struct fan_position position, const struct batch_event *going, size_t going_count)
 {
     for (int old = 0; old < 2 && parked->keys_count > 0; old++) {
         struct identity identity;
-        if (!identity_of(label->bytes, label->size, old == 1, &identity)) {
+        if (!identity_of(label, label_size, old == 1, &identity)) {
             continue;
         }
         const struct parked_key *key = *find(parked, identity_hash(&identity), &identity);
         size_t older = key == NULL ? 0 : key_find(key, position);
-        size_t going = 0;
-        for (size_t index = 0; index < labels_count && going < older; index++) {
-            going += label_is_about(&labels[index], &identity);
+        size_t known = 0;
+        for (size_t index = 0; index < going_count && known < older; index++) {
+            struct fan_position at = going[index].position;
+            known += key_has(key, key_find(key, at), at);
         }
-        if (going < older) {
+        if (known < older) {
             return true;
         }
     }

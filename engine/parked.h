@@ -43,15 +43,11 @@ void parked_remove(struct parked *parked, const uint8_t *label, size_t label_siz
 bool parked_has(const struct parked *parked, const uint8_t *label, size_t label_size,
                 struct fan_position position);
 
-/* Whether an older letter of one of its keys than the one at `position` is there, beside those in
- * `labels` (which are about to go before it). */
-struct parked_label {
-    const uint8_t *bytes;
-    size_t size;
-};
-bool parked_waits(const struct parked *parked, const struct parked_label *label,
-                  struct fan_position position, const struct parked_label *labels,
-                  size_t labels_count);
+/* Whether an older letter of one of its keys than the one at `position` is there, beside those
+ * `going`, which go before it; one that is not there any more, and goes again, stands for none. */
+bool parked_waits(const struct parked *parked, const uint8_t *label, size_t label_size,
+                  struct fan_position position, const struct batch_event *going,
+                  size_t going_count);
 
 void parked_release(struct parked *parked);
 

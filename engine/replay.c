@@ -244,15 +244,9 @@ static enum fan_status deliver_copies(struct engine *engine, const struct copy *
     delivery.replay.batch = batch_of(pipeline, copies, count);
     delivery.replay.fates = calloc(count, 1);
     delivery.replay.errors = calloc(count, sizeof(*delivery.replay.errors));
-    struct parked_label *labels = calloc(count, sizeof(*labels));
-    delivery.replay.labels = labels;
-    for (size_t index = 0; labels != NULL && index < count; index++) {
-        labels[index].bytes = copies[index].bytes + copies[index].letter.payload_size;
-        labels[index].size = copies[index].letter.label_size;
-    }
     enum fan_status status = FAN_OK;
     if (delivery.replay.batch == NULL || delivery.replay.fates == NULL ||
-        delivery.replay.errors == NULL || labels == NULL) {
+        delivery.replay.errors == NULL) {
         batch_unref(delivery.replay.batch);
         status = fan_fail(reterr, FAN_RETRY, "could not replay: out of memory");
     } else {
@@ -279,7 +273,6 @@ static enum fan_status deliver_copies(struct engine *engine, const struct copy *
     }
     free(delivery.replay.fates);
     free(delivery.replay.errors);
-    free(labels);
     return status;
 }
 

@@ -72,7 +72,6 @@ struct sim_replay {
     size_t isolated; /* those that are not sent by hand */
     struct replay_copy copies[REPLAY_LETTERS_MAX];
     uint8_t fates[REPLAY_LETTERS_MAX];
-    struct parked_label labels[REPLAY_LETTERS_MAX];
     struct fan_error errors[REPLAY_LETTERS_MAX];
     int64_t asked_us;
     int64_t moved_us; /* when it was last seen not to wait for anything */

@@ -163,13 +163,8 @@ static void deliver(struct sim_replay *replay)
     struct process *process = replay->process;
     struct pipeline *pipeline = &process->pipelines[replay->index];
     qsort(replay->copies, replay->count, sizeof(replay->copies[0]), compare_copies);
-    for (size_t index = 0; index < replay->count; index++) {
-        replay->labels[index].bytes = replay->copies[index].kept.label;
-        replay->labels[index].size = replay->copies[index].kept.label_size;
-    }
     replay->replay = (struct replay){.batch = batch_of(replay),
                                      .fates = replay->fates,
-                                     .labels = replay->labels,
                                      .errors = replay->errors,
                                      .done = replay_done};
     world_note(process->world, "replay: asked (place, first, letters)",

@@ -44,12 +44,18 @@ static void take(size_t key, uint64_t lsn)
     parked_remove(&parked, (const uint8_t *)label, size, (struct fan_position){{lsn}, 0});
 }
 
-static bool waits(size_t key, uint64_t lsn, size_t going)
+/* `going`: where those stand that go before it; ends with 0. */
+static bool waits(size_t key, uint64_t lsn, const uint64_t *going)
 {
-    char text[64];
-    struct parked_label label = {(const uint8_t *)text, label_of(text, key, -1)};
-    struct parked_label labels[] = {label, label, label};
-    return parked_waits(&parked, &label, (struct fan_position){{lsn}, 0}, labels, going);
+    char label[64];
+    struct batch_event events[4] = {0};
+    size_t count = 0;
+    for (; going[count] != 0; count++) {
+        events[count].position = (struct fan_position){{going[count]}, 0};
+    }
+    size_t size = label_of(label, key, -1);
+    return parked_waits(&parked, (const uint8_t *)label, size, (struct fan_position){{lsn}, 0},
+                        events, count);
 }
 
 START_TEST(parked_random_letters_match_a_plain_list)
@@ -122,16 +128,21 @@ START_TEST(parked_oldest_letters_come_first)
     add(1, 10);
     add(1, 20);
     add(1, 20); /* known */
-    ck_assert(!waits(1, 10, 0));
-    ck_assert(waits(1, 20, 0));
-    ck_assert(!waits(1, 20, 1));
-    ck_assert(waits(1, 30, 1));
+    static const uint64_t none[] = {0};
+    static const uint64_t first[] = {10, 0};
+    static const uint64_t gone[] = {5, 10, 0}; /* one that is no letter any more goes again */
+    ck_assert(!waits(1, 10, none));
+    ck_assert(waits(1, 20, none));
+    ck_assert(!waits(1, 20, first));
+    ck_assert(waits(1, 30, first));
+    ck_assert(waits(1, 30, gone));
     take(1, 10);
-    ck_assert(!waits(1, 20, 0));
+    ck_assert(!waits(1, 20, none));
+    ck_assert(waits(1, 30, first));
     take(1, 20);
     take(1, 30);
     ck_assert_uint_eq(parked.keys_count, 0);
-    ck_assert(!waits(1, 99, 0)); /* a key without letters holds nothing */
+    ck_assert(!waits(1, 99, none)); /* a key without letters holds nothing */
     parked_release(&parked);
 }
 END_TEST
