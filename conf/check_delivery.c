@@ -39,7 +39,7 @@ static const struct settings_target *laggard_of(const struct settings_pipeline *
 }
 
 /* Why no target of the pipeline can come to `on_persistent_failure`, or NULL when one can.
- * outlet_failed() in engine/pipeline.c decides it for each. */
+ * outlet_failed() in engine/pipeline_policy.c decides it for each. */
 static const char *why_no_policy(const struct settings_pipeline *pipeline)
 {
     if (pipeline->commit_policy.mode == COMMIT_QUORUM) {
