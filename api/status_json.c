@@ -128,7 +128,7 @@ static json_t *retry_json(const struct retry_status *retry)
     json_t *object = json_object();
     json_put_count(object, "number", retry->number);
     json_put_text(object, "target", retry->target);
-    json_put_text(object, "batch_key", retry->batch_key);
+    json_put_text(object, "batch_key", retry->batch_key[0] == '\0' ? NULL : retry->batch_key);
     json_put_count(object, "next_attempt", retry->next_attempt);
     json_put_text(object, "reason", retry->reason);
     json_put_time(object, "at", retry->at_wall_us);

@@ -317,6 +317,47 @@ START_TEST(api_pipeline_is_found_by_name_and_by_id)
 }
 END_TEST
 
+START_TEST(api_retries_are_listed_in_order_and_have_no_key_without_a_batch)
+{
+    static struct retry_status retries[] = {
+        {.number = 8,
+         .target = "file",
+         .next_attempt = 2,
+         .at_wall_us = 1700000000000000,
+         .retry_wall_us = 1700000000750000,
+         .reason = "could not start"},
+        {.number = 9,
+         .target = "file",
+         .batch_key = "a~b~2",
+         .next_attempt = 3,
+         .at_wall_us = 1700000001000000,
+         .retry_wall_us = 1700000002999999,
+         .reason = "503"},
+    };
+    start(NULL, 0);
+    fake_engine_pipeline(0)->retries = retries;
+    fake_engine_pipeline(0)->retries_count = 2;
+    ck_assert_int_eq(request("GET", "/pipelines/orders", NULL), 200);
+    json_t *value = json_body();
+    json_t *listed = json_object_get(json_object_get(value, "status"), "retries");
+    json_t *expected = json_pack(
+        "[{s:i,s:s,s:n,s:i,s:s,s:s,s:I}, {s:i,s:s,s:s,s:i,s:s,s:s,s:I}]", "number", 8, "target",
+        "file", "batch_key", "next_attempt", 2, "reason", "could not start", "at",
+        "2023-11-14T22:13:20.000000Z", "retry_at_ms", (json_int_t)1700000000750, "number", 9,
+        "target", "file", "batch_key", "a~b~2", "next_attempt", 3, "reason", "503", "at",
+        "2023-11-14T22:13:21.000000Z", "retry_at_ms", (json_int_t)1700000002999);
+    ck_assert_ptr_nonnull(expected);
+    ck_assert(json_equal(listed, expected));
+    json_decref(expected);
+    json_decref(value);
+    ck_assert_int_eq(request("GET", "/pipelines/all", NULL), 200);
+    value = json_body();
+    listed = json_object_get(json_object_get(value, "status"), "retries");
+    ck_assert(json_is_array(listed) && json_array_size(listed) == 0);
+    json_decref(value);
+}
+END_TEST
+
 START_TEST(api_unknown_pipeline_answers_404_with_the_nearest_name)
 {
     start(NULL, 0);
@@ -1064,6 +1105,7 @@ static TCase *all_tests(void)
     tcase_add_test(tests, api_metrics_parse_as_prometheus_text);
     tcase_add_test(tests, api_pipelines_select_by_label);
     tcase_add_test(tests, api_pipeline_is_found_by_name_and_by_id);
+    tcase_add_test(tests, api_retries_are_listed_in_order_and_have_no_key_without_a_batch);
     tcase_add_test(tests, api_unknown_pipeline_answers_404_with_the_nearest_name);
     tcase_add_test(tests, api_verbs_follow_the_table_of_transitions);
     tcase_add_test(tests, api_probes_are_answered_while_a_verb_waits);
