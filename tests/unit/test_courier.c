@@ -131,6 +131,25 @@ static void parked(void *context, const struct batch *batch, size_t event)
     parked_events++;
 }
 
+/* What the courier said about its waits, the last one, and how many. */
+struct waited {
+    size_t first;
+    size_t last;
+    size_t count;
+    uint32_t failures;
+    int64_t wait_us;
+};
+static struct waited waited;
+static size_t waits_count;
+
+static void waits(void *context, size_t first, size_t last, size_t count, uint32_t failures,
+                  int64_t wait_us)
+{
+    (void)context; /* there is one courier */
+    waited = (struct waited){first, last, count, failures, wait_us};
+    waits_count++;
+}
+
 static void open_courier(size_t lanes)
 {
     memset(&far, 0, sizeof(far));
@@ -139,13 +158,14 @@ static void open_courier(size_t lanes)
     memset(parked_keys, 0, sizeof(parked_keys));
     convictions = parked_events = 0;
     parking = keeps_none = false;
+    waits_count = 0;
     keys_count = 7;
     txn_events = 0;
     rng = rng_seeded(11);
     pool = batch_pool_create(1, true, 2, 1 << 20);
     ck_assert_ptr_nonnull(pool);
     const struct courier_hooks hooks = {
-        .is_parked = is_parked, .convict = convict, .parked = parked};
+        .is_parked = is_parked, .convict = convict, .parked = parked, .waits = waits};
     const struct backoff backoff = {.base_us = 1000, .max_us = 30000};
     struct fan_error error;
     ck_assert_int_eq(courier_init(&courier, &far.base, 0, pool, 0, lanes, backoff, hooks, &error),
@@ -242,6 +262,71 @@ START_TEST(courier_retry_sends_the_same_again_after_a_wait)
     answer_at(0, FAN_OK, 5000);
     ck_assert_uint_eq(courier.attempts, 0);
     ck_assert_uint_eq(convictions, 0);
+    close_courier();
+}
+END_TEST
+
+/* E8 of features.md. The jitter takes at most half of a wait: backoff.h. */
+START_TEST(courier_tells_waits_that_grow_up_to_the_cap_and_honours_them)
+{
+    open_courier(1);
+    begin(10, 4, 0);
+    int64_t now_us = 1;
+    int64_t whole_us = 1000;
+    for (uint32_t failure = 1; failure <= 8; failure++) {
+        courier_send(&courier, &rng, now_us);
+        ck_assert_uint_eq(far.open, 1);
+        answer_at(0, FAN_RETRY, now_us);
+        ck_assert_uint_eq(waits_count, failure);
+        ck_assert_uint_eq(waited.failures, failure);
+        ck_assert_uint_eq(waited.first, 4);
+        ck_assert_uint_eq(waited.last, 9);
+        ck_assert_uint_eq(waited.count, 6);
+        ck_assert_int_ge(waited.wait_us, whole_us / 2);
+        ck_assert_int_le(waited.wait_us, whole_us);
+        courier_send(&courier, &rng, now_us + waited.wait_us - 1);
+        ck_assert_uint_eq(far.open, 0);
+        now_us += waited.wait_us;
+        whole_us = 2 * whole_us < 30000 ? 2 * whole_us : 30000;
+    }
+    run(now_us);
+    ck_assert(courier_done(&courier));
+    ck_assert_uint_eq(waits_count, 8);
+    close_courier();
+}
+END_TEST
+
+START_TEST(courier_tells_the_wait_that_the_target_asked_for)
+{
+    open_courier(1);
+    begin(10, 0, 0);
+    courier_send(&courier, &rng, 1);
+    far.answers[0]->retry_after_us = 77000;
+    answer_at(0, FAN_RETRY, 10);
+    ck_assert_int_eq(waited.wait_us, 77000);
+    courier_send(&courier, &rng, 77009);
+    ck_assert_uint_eq(far.open, 0);
+    courier_send(&courier, &rng, 77010);
+    ck_assert_uint_eq(far.open, 1);
+    close_courier();
+}
+END_TEST
+
+START_TEST(courier_half_that_fails_is_told_with_its_own_events_and_count)
+{
+    open_courier(1);
+    begin(10, 0, 0);
+    courier_send(&courier, &rng, 1);
+    answer_at(0, FAN_RETRY, 1);
+    courier_send(&courier, &rng, courier.retry_at_us);
+    answer_at(0, FAN_POISON, courier.retry_at_us);
+    courier_send(&courier, &rng, courier.retry_at_us);
+    answer_at(0, FAN_RETRY, courier.retry_at_us);
+    ck_assert_uint_eq(waits_count, 2); /* halving is no wait */
+    ck_assert_uint_eq(waited.failures, 1);
+    ck_assert_uint_eq(waited.first, 0);
+    ck_assert_uint_eq(waited.last, 4);
+    ck_assert_uint_eq(waited.count, 5);
     close_courier();
 }
 END_TEST
@@ -559,6 +644,9 @@ int main(void)
     tcase_add_test(cases, courier_one_lane_sends_the_batch_as_it_is);
     tcase_add_test(cases, courier_events_before_the_first_are_not_sent);
     tcase_add_test(cases, courier_retry_sends_the_same_again_after_a_wait);
+    tcase_add_test(cases, courier_tells_waits_that_grow_up_to_the_cap_and_honours_them);
+    tcase_add_test(cases, courier_tells_the_wait_that_the_target_asked_for);
+    tcase_add_test(cases, courier_half_that_fails_is_told_with_its_own_events_and_count);
     tcase_add_test(cases, courier_three_poison_events_of_ten_thousand_take_few_sends);
     tcase_add_test(cases, courier_every_place_of_a_poison_event_is_found);
     tcase_add_test(cases, courier_poison_that_nobody_keeps_stays_pending);

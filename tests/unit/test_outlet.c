@@ -128,6 +128,93 @@ START_TEST(outlet_refusal_waits_for_its_time)
 }
 END_TEST
 
+/* The last retry that was noted; `count` in all. */
+static struct retry_entry last_retry(size_t count)
+{
+    static struct retry_entry entries[RETRY_LOG_MAX];
+    ck_assert_uint_eq(retry_log_copy(&fixture.pipeline.retries, entries), count);
+    return entries[count - 1];
+}
+
+/* E8 of features.md: base, twice, four times ... up to the cap, of which the jitter takes at most
+ * half; returns the wait. */
+static int64_t check_retry(const struct retry_entry *retry, uint32_t failures)
+{
+    int64_t whole_us = 100000;
+    for (uint32_t before = 1; before < failures; before++) {
+        whole_us = 2 * whole_us < 1000000 ? 2 * whole_us : 1000000;
+    }
+    int64_t wait_us = retry->retry_wall_us - retry->at_wall_us;
+    ck_assert_uint_eq(retry->number, failures);
+    ck_assert_uint_eq(retry->next_attempt, failures + 1);
+    ck_assert_int_eq(retry->at_wall_us, 1); /* of the moment */
+    ck_assert_int_ge(wait_us, whole_us / 2);
+    ck_assert_int_le(wait_us, whole_us);
+    return wait_us;
+}
+
+START_TEST(outlet_refusals_are_noted_with_their_times_which_are_honoured)
+{
+    start_at(10, 1);
+    fixture.target.answer = FAN_RETRY;
+    int64_t now_us = 1000;
+    for (uint32_t failures = 1; failures <= 7; failures++) {
+        ck_assert_int_eq(offer(10, 4, now_us), OFFER_WAIT);
+        const struct retry_entry retry = last_retry(failures);
+        now_us += check_retry(&retry, failures);
+        ck_assert_uint_eq(retry.target, 0);
+        ck_assert_int_eq(retry.first.seq, 2); /* it has those before */
+        ck_assert_int_eq(retry.last.seq, 3);
+        ck_assert_uint_eq(retry.count, 2);
+        ck_assert_str_eq(retry.reason, "scripted: deliver");
+        ck_assert_int_eq(offer(10, 4, now_us - 1), OFFER_WAIT);
+        (void)last_retry(failures); /* no attempt was made */
+    }
+    fixture.target.answer = FAN_OK;
+    ck_assert_int_eq(offer(10, 4, now_us - 1), OFFER_WAIT);
+    ck_assert_int_eq(offer(10, 4, now_us), OFFER_ACCEPTED);
+    (void)last_retry(7);
+}
+END_TEST
+
+START_TEST(outlet_failing_starts_are_noted_without_a_batch)
+{
+    struct outlet_memory memory = {.checkpoint = {.position = {{1}, 0}}, .settled = {{1}, 0}};
+    struct fan_error error;
+    ck_assert_int_eq(outlet_resume(outlet, &memory, &error), FAN_OK);
+    fixture.target.start_answer = FAN_RETRY;
+    int64_t now_us = 1000;
+    for (uint32_t failures = 1; failures <= 4; failures++) {
+        step(now_us);
+        const struct retry_entry retry = last_retry(failures);
+        now_us += check_retry(&retry, failures);
+        ck_assert_uint_eq(retry.count, 0);
+        ck_assert_str_eq(retry.reason, "scripted: start");
+        step(now_us - 1);
+        ck_assert_uint_eq(fixture.target.starts, failures);
+    }
+}
+END_TEST
+
+START_TEST(outlet_retries_beyond_the_limit_leave_the_last_ones_in_order)
+{
+    enum { MORE = 10 };
+    static struct retry_entry entries[RETRY_LOG_MAX];
+    start_at(1, 0);
+    fixture.target.answer = FAN_RETRY;
+    int64_t now_us = 1000;
+    for (size_t retry = 0; retry < RETRY_LOG_MAX + MORE; retry++) {
+        ck_assert_int_eq(offer(10, 1, now_us), OFFER_WAIT);
+        now_us = outlet->retry_at_us;
+    }
+    ck_assert_uint_eq(retry_log_copy(&fixture.pipeline.retries, entries), RETRY_LOG_MAX);
+    for (size_t index = 0; index < RETRY_LOG_MAX; index++) {
+        ck_assert_uint_eq(entries[index].number, MORE + index + 1);
+        ck_assert_uint_eq(entries[index].next_attempt, MORE + index + 2);
+    }
+}
+END_TEST
+
 START_TEST(outlet_stopped_forgets_what_was_under_way)
 {
     start_at(1, 0);
@@ -263,6 +350,9 @@ int main(void)
     tcase_add_test(cases, outlet_gets_only_what_it_does_not_have);
     tcase_add_test(cases, outlet_window_is_freed_by_whole_batches);
     tcase_add_test(cases, outlet_refusal_waits_for_its_time);
+    tcase_add_test(cases, outlet_refusals_are_noted_with_their_times_which_are_honoured);
+    tcase_add_test(cases, outlet_failing_starts_are_noted_without_a_batch);
+    tcase_add_test(cases, outlet_retries_beyond_the_limit_leave_the_last_ones_in_order);
     tcase_add_test(cases, outlet_stopped_forgets_what_was_under_way);
     tcase_add_test(cases,
                    outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again);
