@@ -226,6 +226,10 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
         assembler->whole_before = 0;
     }
     struct batch *open = assembler->open;
+    if (is_in_txn(change) && assembler->begun.value == change->position.commit_lsn.value &&
+        open != NULL && open->events_count == 0) {
+        assembler->continuing = assembler->limits.respect_source_tx;
+    }
     if (open != NULL && open->events_count > 0 &&
         open->events[open->events_count - 1].position.commit_lsn.value !=
             change->position.commit_lsn.value) {
@@ -329,6 +333,9 @@ static size_t cut_length(const struct assembler *assembler, enum cut_reason reas
         return respect && boundary > 0 ? boundary : count - 1;
     }
     size_t ready = respect ? assembler->whole : count;
+    if (assembler->continuing && assembler->whole_before > 0) {
+        ready = assembler->whole_before; /* the last event is of another transaction */
+    }
     if (assembler_full(assembler)) {
         *ret_limit = assembler->continuing ? BATCH_LIMIT_BYTES : BATCH_LIMIT_EVENTS;
         return ready;

@@ -324,13 +324,7 @@ static enum fan_status intake_create(struct engine *engine, struct engine_source
     const struct store_pipeline *record = state_pipeline(state, settings->name);
     enum pipeline_state kept =
         record == NULL ? PIPELINE_INITIALIZING : (enum pipeline_state)record->state;
-    bool isolated = false;
-    for (size_t index = 0; index < pipeline->pipeline.outlets_count; index++) {
-        isolated = isolated || outlet_isolated(&pipeline->pipeline.outlets[index]);
-    }
-    /* In ERROR because of an isolated target: the others went on, and go on. */
-    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED ||
-                 (kept == PIPELINE_ERROR && !isolated);
+    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED || kept == PIPELINE_ERROR;
     const struct store_checkpoint *checkpoint =
         state_checkpoint(state, settings->name, settings_target_at(settings, 0)->name);
     struct intake_setup setup = {

@@ -263,7 +263,8 @@ static enum fan_status fetch_batch(struct letter_job *job, struct store *store, 
     enum fan_status status = deadletter_backlog(store, job->owner->pipeline, job->owner->target,
                                                 job->position.commit_lsn.value, job->position.seq,
                                                 entries, bytes, fetch_see, &fetch, &job->error);
-    if (status == FAN_OK && job->batch->events_count == 0) {
+    if (status == FAN_OK &&
+        (job->batch->events_count == 0 || (fetch.starved && job->owner->whole))) {
         status = fetch.starved ? fan_fail(&job->error, FAN_RETRY,
                                           "could not read dead letters: out of memory")
                                : FAN_AGAIN;

@@ -497,7 +497,10 @@ static bool outlet_give_apart(struct outlet *outlet, struct batch *batch, size_t
     while (taken && first < batch->events_count) {
         bool refused;
         size_t end = outlet_refusal_run(outlet, batch, first, &refused);
-        if (refused && outlet->divert != BACKLOG_GAP) {
+        /* In a gap everything is, but for what is a letter already. */
+        bool lettered =
+            position_compare(outlet->refused_until, batch->events[end - 1].position) >= 0;
+        if (refused && (outlet->divert != BACKLOG_GAP || lettered)) {
             taken = outlet_refusal_take(outlet, batch, first, end, moment);
         } else {
             struct batch *run = batch_slice(batch, outlet->format, first, end);
@@ -526,8 +529,9 @@ enum offer outlet_offer(struct outlet *outlet, struct batch *batch,
     if (!taken) {
         outlet_probe_gap(outlet, moment);
         struct fan_position before = outlet->given;
-        taken = outlet_refuses(outlet, batch) ? outlet_give_apart(outlet, batch, first, moment)
-                                              : outlet_give(outlet, batch, first, moment);
+        taken = outlet_refuses(outlet, batch, first)
+                    ? outlet_give_apart(outlet, batch, first, moment)
+                    : outlet_give(outlet, batch, first, moment);
         if (!taken && position_compare(before, outlet->given) == 0) {
             return OFFER_WAIT;
         }

@@ -196,6 +196,7 @@ struct outlet {
     struct parked parked;
     int64_t poison_us[POISON_TIMES_MAX]; /* of the last convictions, a ring */
     uint64_t poison_count;
+    struct fan_lsn poison_txn;     /* the transaction that was counted last */
     struct change_gap gap_to_mark; /* count 0: none; shown before the next live batch */
     bool gap_taken;                /* the target has its marker, perhaps not durably */
 

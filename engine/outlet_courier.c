@@ -53,8 +53,12 @@ static void outlet_bury(struct outlet *outlet, const struct batch *batch, size_t
         letter_writer_add(&outlet->letters, held, event, event + 1, cause, attempts, error);
 }
 
-void outlet_count_poison(struct outlet *outlet)
+void outlet_count_poison(struct outlet *outlet, struct fan_position position)
 {
+    if (outlet->transactions && outlet->poison_txn.value == position.commit_lsn.value) {
+        return;
+    }
+    outlet->poison_txn = position.commit_lsn;
     uint64_t max = (uint64_t)outlet->settings->error_handling.poison_max;
     max = max == 0 || max >= POISON_TIMES_MAX ? POISON_TIMES_MAX - 1 : max;
     outlet->poison_us[outlet->poison_count++ % POISON_TIMES_MAX] = outlet->now_us;
@@ -92,9 +96,7 @@ static bool hook_convict(void *context, const struct batch *batch, size_t event,
               LOG_NUMBER("seq", batch->events[event].position.seq));
     outlet_bury(outlet, batch, event, LETTER_POISON, attempts, error);
     outlet_park(outlet, batch, event);
-    if (!outlet->transactions || event == 0 || !batch_same_txn(batch, event - 1)) {
-        outlet_count_poison(outlet); /* a transaction is convicted once */
-    }
+    outlet_count_poison(outlet, batch->events[event].position);
     return true;
 }
 

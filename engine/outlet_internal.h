@@ -71,13 +71,15 @@ void outlet_courier_step(struct outlet *outlet, bool may_deliver,
 
 /* Later events of the key become letters, too, if the conf says so. */
 void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event);
-/* More convictions within a minute than the conf allows mean that the target is at fault. */
-void outlet_count_poison(struct outlet *outlet);
+/* More convictions within a minute than the conf allows mean that the target is at fault. Of a target
+ * that takes whole transactions each of these counts once. */
+void outlet_count_poison(struct outlet *outlet, struct fan_position position);
 
 /* ---- outlet_refusal.c ---- */
 
-/* Whether some event of the batch may be refused before the target sees it. */
-bool outlet_refuses(const struct outlet *outlet, const struct batch *batch);
+/* Whether some event of the batch, of which those before `first` are settled, may be refused before the
+ * target sees it. */
+bool outlet_refuses(const struct outlet *outlet, const struct batch *batch, size_t first);
 /* Where the run of events that begins at `first` ends: all of them are refused, or none. */
 size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
                           bool *ret_refused);

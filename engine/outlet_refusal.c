@@ -11,16 +11,24 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "engine/outlet_internal.h"
+#include "model/change.h"
 
-/* A target that takes whole transactions gets no part of one. */
-static bool is_torn(const struct outlet *outlet, const struct batch *batch)
+/* Whether the event is of a transaction that the target cannot have as a whole: because no batch
+ * holds it, or because what comes before the event was settled in another way. */
+static bool is_torn(const struct outlet *outlet, const struct batch *batch, size_t event)
 {
-    return outlet->transactions && outlet->answering && batch->part != TXN_WHOLE;
+    const struct batch_event *at = &batch->events[event];
+    if (!outlet->transactions || !outlet->answering || at->op == CHANGE_GAP) {
+        return false;
+    }
+    bool begun = outlet->given.seq >= 0 && at->position.seq >= 0 &&
+                 outlet->given.commit_lsn.value == at->position.commit_lsn.value;
+    return batch->part != TXN_WHOLE || begun;
 }
 
-bool outlet_refuses(const struct outlet *outlet, const struct batch *batch)
+bool outlet_refuses(const struct outlet *outlet, const struct batch *batch, size_t first)
 {
-    return batch->refusals_count > 0 || is_torn(outlet, batch);
+    return batch->refusals_count > 0 || is_torn(outlet, batch, first);
 }
 
 /* Why the event is refused, or NULL. */
@@ -31,11 +39,8 @@ static const struct fan_error *refusal_of(const struct outlet *outlet, const str
         .code = "TRANSACTION_TOO_LARGE",
         .text = "its transaction is larger than a batch, and the target takes whole ones only",
         .hint = "raise batch.max_bytes of the pipeline"};
-    const struct batch_refusal *refusal = batch_refusal(batch, event, outlet->format);
-    if (refusal != NULL) {
-        return &refusal->error;
-    }
-    return is_torn(outlet, batch) ? &torn : NULL;
+    const struct fan_error *refusal = batch_refusal(batch, event, outlet->format);
+    return refusal == NULL && is_torn(outlet, batch, event) ? &torn : refusal;
 }
 
 size_t outlet_refusal_run(const struct outlet *outlet, const struct batch *batch, size_t first,
@@ -64,15 +69,14 @@ static void refusal_bury(struct outlet *outlet, struct batch *batch, size_t firs
         if (outlet->answering) {
             outlet_park(outlet, batch, event); /* others take a log, and keep no keys */
         }
-        if (!is_torn(outlet, batch) || (event == 0 && batch->part == TXN_FIRST)) {
-            outlet_count_poison(outlet);
-        }
+        outlet_count_poison(outlet, position);
     }
     outlet->refused_until = batch->events[end - 1].position;
 }
 
 /* Without dead letters: a target that may not lose anything holds; another one gets a gap. */
-static bool refusal_give_up(struct outlet *outlet, struct batch *batch, size_t first, size_t end)
+static bool refusal_give_up(struct outlet *outlet, struct batch *batch, size_t first, size_t end,
+                            const struct outlet_moment *moment)
 {
     const struct fan_error *why = refusal_of(outlet, batch, first);
     if (outlet->divert == BACKLOG_NONE || outlet->counts) {
@@ -81,6 +85,9 @@ static bool refusal_give_up(struct outlet *outlet, struct batch *batch, size_t f
             outlet_trouble(outlet, TROUBLE_FATAL, why);
         }
         return false;
+    }
+    if (moment->may_deliver && outlet_waits_for_gap(outlet)) {
+        return false; /* one that still grew would never be known to the store */
     }
     struct fan_error error;
     struct batch *lost = batch_slice(batch, outlet->format, first, end);
@@ -94,7 +101,7 @@ bool outlet_refusal_take(struct outlet *outlet, struct batch *batch, size_t firs
 {
     const struct batch_event *last = &batch->events[end - 1];
     if (!outlet->settings->error_handling.dead_letter) {
-        return refusal_give_up(outlet, batch, first, end);
+        return refusal_give_up(outlet, batch, first, end, moment);
     }
     if (position_compare(outlet->refused_until, last->position) < 0) {
         refusal_bury(outlet, batch, first, end);
@@ -107,6 +114,7 @@ bool outlet_refusal_take(struct outlet *outlet, struct batch *batch, size_t firs
         backlog_pass(&outlet->backlog, last);
     } else if (outlet_empty(outlet)) {
         outlet->passed = last->position;
+        outlet_goes_on(outlet); /* it was waited for, and is not to blame */
     } else {
         if (outlet->started && outlet->target->type->flush != NULL) {
             outlet->target->type->flush(outlet->target, moment->now_us);

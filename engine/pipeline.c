@@ -157,15 +157,16 @@ static void pipeline_encourage(struct pipeline *pipeline)
     }
 }
 
-/* The commit LSN of the last event that every target was given in an earlier run. */
+/* The commit LSN of the last event that every target was given in an earlier run; LSN_NONE when that
+ * belongs to no transaction. */
 static struct fan_lsn outlets_given(const struct pipeline *pipeline)
 {
-    struct fan_lsn given = {UINT64_MAX};
-    for (size_t index = 0; index < pipeline->outlets_count; index++) {
-        struct fan_lsn commit_lsn = pipeline->outlets[index].given.commit_lsn;
-        given = commit_lsn.value < given.value ? commit_lsn : given;
+    struct fan_position given = pipeline->outlets[0].given;
+    for (size_t index = 1; index < pipeline->outlets_count; index++) {
+        struct fan_position other = pipeline->outlets[index].given;
+        given = position_compare(other, given) < 0 ? other : given;
     }
-    return given;
+    return given.seq < 0 ? LSN_NONE : given.commit_lsn;
 }
 
 static void pipeline_obey(struct pipeline *pipeline, int64_t now_us)

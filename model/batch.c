@@ -28,6 +28,7 @@ static void batch_free(struct batch *batch)
     }
     free(batch->events);
     free(batch->refusals);
+    free(batch->refusal_errors);
     free(batch);
 }
 
@@ -123,6 +124,9 @@ static void batch_reset(struct batch *batch, size_t spare_bytes_max)
     batch->refusals = NULL;
     batch->refusals_count = 0;
     batch->refusals_capacity = 0;
+    free(batch->refusal_errors);
+    batch->refusal_errors = NULL;
+    batch->refusal_errors_count = 0;
     batch->events_count = 0;
     batch->sequence = 0;
     batch->part = TXN_WHOLE;
@@ -184,8 +188,34 @@ bool batch_reserve_event(struct batch *batch)
                                                          : batch->events_capacity * 2);
 }
 
+/* The number of the error among the batch's, to which it is added if it is new; -1: out of memory. */
+static int refusal_error(struct batch *batch, const struct fan_error *error)
+{
+    size_t count = batch->refusal_errors_count;
+    for (size_t at = 0; at < count; at++) {
+        if (strcmp(batch->refusal_errors[at].text, error->text) == 0) {
+            return (int)at;
+        }
+    }
+    if (count == BATCH_REFUSAL_ERRORS_MAX) {
+        return (int)count - 1;
+    }
+    struct fan_error *errors = realloc(batch->refusal_errors, (count + 1) * sizeof(*errors));
+    if (errors == NULL) {
+        return -1;
+    }
+    batch->refusal_errors = errors;
+    errors[count] = *error;
+    batch->refusal_errors_count++;
+    return (int)count;
+}
+
 bool batch_refuse(struct batch *batch, size_t event, size_t format, const struct fan_error *error)
 {
+    int number = refusal_error(batch, error);
+    if (number < 0) {
+        return false;
+    }
     if (batch->refusals_count == batch->refusals_capacity) {
         size_t capacity = batch->refusals_capacity == 0 ? 4 : 2 * batch->refusals_capacity;
         struct batch_refusal *refusals = realloc(batch->refusals, capacity * sizeof(*refusals));
@@ -196,7 +226,7 @@ bool batch_refuse(struct batch *batch, size_t event, size_t format, const struct
         batch->refusals_capacity = capacity;
     }
     batch->refusals[batch->refusals_count++] = (struct batch_refusal){
-        .event = (uint32_t)event, .format = (uint32_t)format, .error = *error};
+        .event = (uint32_t)event, .format = (uint16_t)format, .error = (uint16_t)number};
     return true;
 }
 
@@ -207,12 +237,21 @@ void batch_refusals_cut(struct batch *batch, size_t first)
     }
 }
 
-const struct batch_refusal *batch_refusal(const struct batch *batch, size_t event, size_t format)
+const struct fan_error *batch_refusal(const struct batch *batch, size_t event, size_t format)
 {
-    for (size_t at = 0; at < batch->refusals_count; at++) {
-        const struct batch_refusal *refusal = &batch->refusals[at];
-        if (refusal->event == event && refusal->format == format) {
-            return refusal;
+    size_t low = 0;
+    size_t high = batch->refusals_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (batch->refusals[middle].event < event) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < batch->refusals_count && batch->refusals[low].event == event; low++) {
+        if (batch->refusals[low].format == format) {
+            return &batch->refusal_errors[batch->refusals[low].error];
         }
     }
     return NULL;
@@ -251,7 +290,8 @@ enum fan_status batch_split(struct batch *batch, size_t first, struct batch *ret
     for (size_t at = 0; at < batch->refusals_count; at++) {
         const struct batch_refusal *refusal = &batch->refusals[at];
         if (refusal->event >= first &&
-            !batch_refuse(ret_rest, refusal->event - first, refusal->format, &refusal->error)) {
+            !batch_refuse(ret_rest, refusal->event - first, refusal->format,
+                          &batch->refusal_errors[refusal->error])) {
             batch_refusals_cut(ret_rest, 0);
             return FAN_RETRY;
         }

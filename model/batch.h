@@ -54,9 +54,11 @@ struct encoded {
  * kept, not delivered. */
 struct batch_refusal {
     uint32_t event;
-    uint32_t format;
-    struct fan_error error; /* the encoder's */
+    uint16_t format;
+    uint16_t error; /* which of the batch's `refusal_errors` */
 };
+
+enum { BATCH_REFUSAL_ERRORS_MAX = 64 };
 
 struct batch_pool;
 
@@ -74,7 +76,11 @@ struct batch {
     bool labelled;        /* encoded[formats_count - 1] holds labels */
     size_t refusals_count;
     size_t refusals_capacity;
-    struct batch_refusal *refusals; /* owned; in the order of events */
+    struct batch_refusal *refusals; /* owned; in the order of events and formats */
+    /* Owned; those of the encoders, equal ones once. When there is no room for one more, the last stands
+     * for it. */
+    struct fan_error *refusal_errors;
+    size_t refusal_errors_count;
     struct encoded encoded[BATCH_FORMATS_MAX + 1];
 };
 
@@ -123,8 +129,8 @@ static inline const uint8_t *batch_event_bytes(const struct batch *batch, size_t
 bool batch_refuse(struct batch *batch, size_t event, size_t format, const struct fan_error *error);
 /* Forgets what was noted of events [first, ...). */
 void batch_refusals_cut(struct batch *batch, size_t first);
-/* NULL: the format does not refuse it. */
-const struct batch_refusal *batch_refusal(const struct batch *batch, size_t event, size_t format);
+/* Why the format refuses it; NULL: it does not. */
+const struct fan_error *batch_refusal(const struct batch *batch, size_t event, size_t format);
 
 /* Events [first, end) as a batch of the same pool, with the bytes of one format and without
  * refusals; one reference. The batch itself where they are all. NULL: out of memory. */

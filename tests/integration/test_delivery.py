@@ -406,6 +406,25 @@ def test_events_that_the_encoder_refuses_are_dead_letters(scene, receivers):
         "NaN", "NaN", "NaN", 7, "Infinity", "NaN"]
 
 
+def test_a_refused_event_costs_an_optional_target_no_other_one(scene):
+    """It waits for the letter, and is not slower than the others for that."""
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v float8)")
+    engine = scene.engine(conf_of(
+        scene, [file_target(scene),
+                file_target(scene, "log", required=False, special_values="fail")],
+        buffer={"spill_max": 0}, error_handling={"poison_max": 1000})).start()
+    for first in range(1, 200, 10):
+        scene.sql("INSERT INTO t SELECT i, CASE WHEN i %% 10 = 5 THEN 'NaN'::float8 ELSE i END "
+                  "FROM generate_series(%s, %s) i", first, first + 9)
+    scene.caught_up()
+    wait_until(lambda: target_of(engine, "log")["dead_lettered"] == 20, 20)
+    wait_until(lambda: len(scene.records("log").all()) == 180, 20)
+    assert target_of(engine, "log")["gap"] == 0
+    assert "is diverted" not in engine.stderr()
+    assert [event["after"]["id"] for event in scene.records("log").all()] == [
+        i for i in range(1, 201) if i % 10 != 5]
+
+
 def test_without_dead_letters_what_the_encoder_refuses_stops_or_is_a_gap(scene, receivers):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY, v float8)")
     hook = receivers()
@@ -718,6 +737,42 @@ def test_e16_a_target_that_asks_gets_whole_transactions_between_marks(scene, rec
     letters = json.loads(dlq(engine, "list", "--json", "--limit", "2000"))["dead_letters"]
     codes = [entry["code"] for entry in letters]
     assert codes.count("HTTP_400") == 4 and codes.count("TRANSACTION_TOO_LARGE") == 1000
+
+
+@pytest.mark.parametrize("max_bytes", ["16kB", "16MB"])
+def test_e16_no_part_of_a_transaction_is_delivered_after_a_crash_in_the_middle_of_it(
+        scene, receivers, max_bytes):
+    """Not even when a batch would hold what is left of it."""
+    def conf(max_bytes, max_entries):
+        made = conf_of(scene, [http(hook, transactions=True)], batch={"max_bytes": max_bytes})
+        made["dead_letters"] = {"max_entries": max_entries}
+        return made
+
+    table(scene)
+    hook = receivers()
+    engine = scene.engine(conf("16kB", 500)).start()
+    insert(scene, 1, 3)
+    scene.caught_up()
+    insert(scene, 1001, 2000)  # no batch holds them, nor does the dead-letter store
+    scene.sql("INSERT INTO t VALUES (3001, 'x')")
+
+    def kept():
+        return json.loads(dlq(engine, "count", "--json"))["count"]
+
+    def settled():
+        return target_of(engine)["settled_seq"]
+
+    wait_until(lambda: 300 < settled() == kept() - 1, 30)
+    at = settled()
+    holds_for(lambda: settled() == at, 3, "the rest waits for room, and what is settled is saved")
+    engine.kill9()
+    engine.rewrite(conf(max_bytes, 100000))
+    engine.start()
+    scene.caught_up()
+    assert kept() == 1000
+    got = [ids(changes) for request in hook.requests()
+           for changes in transactions_of(request["taken"])]
+    assert unique(got) == [[1, 2, 3], [3001]]
 
 
 def unique(groups):

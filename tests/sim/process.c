@@ -188,12 +188,7 @@ static void build_intake(struct process *process, size_t index, size_t first_gat
     enum pipeline_state kept = world->vault.has_pipeline[plan]
                                    ? (enum pipeline_state)world->vault.pipelines[plan].state
                                    : PIPELINE_INITIALIZING;
-    bool isolated = false;
-    for (size_t target = 0; target < process->pipelines[index].outlets_count; target++) {
-        isolated = isolated || outlet_isolated(&process->pipelines[index].outlets[target]);
-    }
-    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED ||
-                 (kept == PIPELINE_ERROR && !isolated);
+    bool stays = kept == PIPELINE_PAUSED || kept == PIPELINE_STOPPED || kept == PIPELINE_ERROR;
     if (stays) {
         sometimes(SOMETIMES_PAUSED_OVER_RESTART);
     }

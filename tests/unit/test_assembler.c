@@ -129,6 +129,19 @@ START_TEST(assembler_large_transaction_is_cut_into_marked_parts)
 }
 END_TEST
 
+START_TEST(assembler_last_part_holds_nothing_of_the_next_transaction)
+{
+    open_assembler(100, 2 * EVENT_BYTES, true);
+    for (int64_t seq = 0; seq < 3; seq++) {
+        add(10, seq, false);
+    }
+    expect_cut(CUT_IF_FULL, 2, TXN_FIRST);
+    add(20, 0, true); /* only this tells that the transaction before is over */
+    expect_cut(CUT_IF_FULL, 1, TXN_LAST);
+    expect_cut(CUT_NOW, 1, TXN_WHOLE);
+}
+END_TEST
+
 START_TEST(assembler_over_max_bytes_gives_earlier_transactions_first)
 {
     open_assembler(100, 2 * EVENT_BYTES, true);
@@ -180,16 +193,21 @@ START_TEST(assembler_marks_stand_around_each_transaction)
     open_assembler(100, 6 * EVENT_BYTES, true);
     assembler.formats[0].transactions = true;
     assembler_resume(&assembler, (struct fan_lsn){5});
-    add(5, 7, true); /* the rest of one that was begun before */
+    add(5, 7, true); /* the rest of one that was begun before stands alone */
+    struct batch *batch = assembler_cut(&assembler, CUT_IF_FULL, 0);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_int_eq(batch->part, TXN_LAST);
+    expect_marks(batch, 0, "xc5");
+    batch_unref(batch);
     add(10, 0, false);
     add(10, 1, false); /* the next one tells that it was the last */
     add(20, -1, true); /* a message on its own */
     add(20, 0, true);
-    struct batch *batch = assembler_cut(&assembler, CUT_NOW, 0);
+    batch = assembler_cut(&assembler, CUT_NOW, 0);
     ck_assert_ptr_nonnull(batch);
-    ck_assert_uint_eq(batch->events_count, 5);
-    static const char *const marks[] = {"xc5", "b10x", "xc10", "x", "b20xc20"};
-    for (size_t index = 0; index < 5; index++) {
+    ck_assert_uint_eq(batch->events_count, 4);
+    static const char *const marks[] = {"b10x", "xc10", "x", "b20xc20"};
+    for (size_t index = 0; index < 4; index++) {
         expect_marks(batch, index, marks[index]);
     }
     batch_unref(batch);
@@ -232,6 +250,7 @@ int main(void)
     tcase_add_test(cases, assembler_max_events_yields_to_a_whole_transaction);
     tcase_add_test(cases, assembler_without_respect_cuts_at_max_events);
     tcase_add_test(cases, assembler_large_transaction_is_cut_into_marked_parts);
+    tcase_add_test(cases, assembler_last_part_holds_nothing_of_the_next_transaction);
     tcase_add_test(cases, assembler_over_max_bytes_gives_earlier_transactions_first);
     tcase_add_test(cases, assembler_open_transaction_is_not_cut_by_idleness);
     tcase_add_test(cases, assembler_another_commit_ends_the_transaction_before);

@@ -96,8 +96,9 @@ START_TEST(batch_refusals_stay_with_their_events)
     ck_assert_uint_eq(batch->refusals_count, 1);
     ck_assert_ptr_nonnull(batch_refusal(rest, 1, 2));
     ck_assert_ptr_null(batch_refusal(rest, 1, 1));
-    ck_assert_str_eq(batch_refusal(rest, 4, 1)->error.text, "refused");
+    ck_assert_str_eq(batch_refusal(rest, 4, 1)->text, "refused");
     ck_assert_uint_eq(rest->refusals_count, 2);
+    ck_assert_uint_eq(rest->refusal_errors_count, 1); /* equal ones are kept once */
     struct batch *slice = batch_slice(rest, 2, 1, 3);
     ck_assert_uint_eq(slice->events_count, 2);
     ck_assert_uint_eq(slice->refusals_count, 0);
