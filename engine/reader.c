@@ -184,7 +184,7 @@ static void reader_apply_policy(struct reader *reader, const struct intake *fail
     reader_stop_reading(reader, reason);
 }
 
-/* An operator starts a pipeline again: its source reads again. */
+/* An operator has a pipeline go on: its source reads again. */
 static void reader_resume_source(struct reader *reader)
 {
     if (reader->halted) {
@@ -372,9 +372,9 @@ static void command_apply(struct reader *reader, struct command *command, int64_
         /* fall through */
     case PIPELINE_START:
         mailbox_encourage(&intake->pipeline->mailbox);
-        reader_resume_source(reader);
         /* fall through */
     case PIPELINE_RESUME:
+        reader_resume_source(reader);
         if (!reader->begun) {
             break; /* it begins with the others, at the first session */
         }

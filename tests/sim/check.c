@@ -316,7 +316,8 @@ static void check_laggards(struct process *process, size_t index)
         const struct outlet *outlet = &pipeline->outlets[target];
         bool offered = position_compare(outlet->given, outlet->settled) > 0 ||
                        (pipeline->current != NULL && (pipeline->current_left >> target & 1) != 0);
-        bool holds = flows && !outlet->counts && ackgate_open(gate) && offered &&
+        bool replays = outlet->replay != NULL; /* it ends with the request's deadline */
+        bool holds = flows && !outlet->counts && !replays && ackgate_open(gate) && offered &&
                      others_go_on(pipeline, intake, target);
         if (!holds || position_compare(gate->settled, laggard->settled) != 0) {
             *laggard = (struct laggard){gate->settled, holds ? world->now_us : 0};
