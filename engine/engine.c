@@ -43,6 +43,15 @@ static void hook_schedule(void *context, struct pipeline *pipeline)
     }
 }
 
+/* Keys may have been let go: whoever holds events because of that looks again. */
+static void hook_letters_removed(void *context)
+{
+    struct engine *engine = context;
+    for (size_t index = 0; index < engine->pipelines_count; index++) {
+        hook_schedule(engine, &engine->pipelines[index].pipeline);
+    }
+}
+
 static void hook_wake_reader(void *context, struct pipeline *pipeline)
 {
     (void)context; /* the pipeline knows its place */
@@ -507,7 +516,8 @@ static enum fan_status engine_open(struct engine *engine, struct fan_error *rete
     status = keeper_create(data_dir, &engine->keeper, reterr);
     if (status == FAN_OK) {
         const struct deadletter_caps caps = letters_caps(&engine->setup.settings->dead_letters);
-        store_letterbox_init(&engine->letterbox, engine->keeper, &caps);
+        store_letterbox_init(&engine->letterbox, engine->keeper, &caps, hook_letters_removed,
+                             engine);
         status = engine_build(engine, &state, reterr);
     }
     store_state_release(&state);

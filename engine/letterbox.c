@@ -320,12 +320,35 @@ static void job_fetch(struct letter_job *job, struct store *store)
     job->batch->part = job->batch->events[count - 1].txn_end ? TXN_WHOLE : TXN_FIRST;
 }
 
-void letter_job_run(struct letter_job *job, struct store *store, const struct deadletter_caps *caps,
-                    int64_t wall_us)
+static bool keys_see(void *context, const struct deadletter *letter)
+{
+    struct letter_job *job = context;
+    struct fan_position position = {{letter->commit_lsn}, letter->seq};
+    job->status = parked_add(&job->keys, letter->label, letter->label_size, position, &job->error);
+    return job->status == FAN_OK;
+}
+
+static void job_keys(struct letter_job *job, struct store *store)
+{
+    job->status = FAN_OK;
+    enum fan_status status = deadletter_keys(store, job->owner->pipeline, job->owner->target,
+                                             keys_see, job, &job->error);
+    if (status != FAN_OK) {
+        job->status = status;
+    } else if (job->status == FAN_FATAL) {
+        job->status = FAN_AGAIN;
+    }
+}
+
+void letter_job_run(struct letterbox *letterbox, struct letter_job *job, struct store *store,
+                    const struct deadletter_caps *caps, int64_t wall_us)
 {
     switch (job->kind) {
     case LETTERS_ADD:
         job_add(job, store, caps, wall_us);
+        if (job->status == FAN_OK && job->added.rejected + job->added.dropped > 0) {
+            atomic_fetch_add(&letterbox->removals, 1);
+        }
         break;
     case LETTERS_FETCH:
         job_fetch(job, store);
@@ -334,6 +357,9 @@ void letter_job_run(struct letter_job *job, struct store *store, const struct de
         job->status = deadletter_backlog_delivered(store, job->owner->pipeline, job->owner->target,
                                                    job->position.commit_lsn.value,
                                                    job->position.seq, &job->error);
+        break;
+    case LETTERS_KEYS:
+        job_keys(job, store);
         break;
     }
 }

@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "deadletter/deadletter.h"
 #include "encode/encoder.h"
+#include "engine/parked.h"
 #include "engine/persist.h"
 #include "model/batch.h"
 
@@ -55,6 +56,7 @@ enum letter_job_kind {
     LETTERS_ADD,
     LETTERS_FETCH,  /* the next of an isolated target's backlog, as a batch */
     LETTERS_REMOVE, /* the backlog up to `position` is at the target */
+    LETTERS_KEYS,   /* the keys that have a letter that is not of the backlog */
 };
 
 struct letter_job {
@@ -67,10 +69,12 @@ struct letter_job {
     struct batch_pool *pool;      /* of FETCH */
 
     /* The result. */
-    enum fan_status status; /* FAN_AGAIN of ADD: no room (at_cap: block); of FETCH: nothing left */
+    /* FAN_AGAIN of ADD: no room (at_cap: block); of FETCH: nothing left; of KEYS: too many. */
+    enum fan_status status;
     struct fan_error error;
     struct deadletter_added added; /* of ADD */
     struct batch *batch;           /* of FETCH: one reference for the poster */
+    struct parked keys;            /* of KEYS: owned by the poster, empty before */
     void (*wake)(void *context);
     void *wake_context;
     _Atomic bool done;
@@ -80,6 +84,9 @@ struct letter_job {
 struct letterbox {
     /* Never blocks and never fails: the job is queued. Jobs are done in order. */
     void (*post)(struct letterbox *letterbox, struct letter_job *job);
+    /* Counts how often letters have gone, or not come, without having been delivered: purged, too
+     * old, or beyond a cap. Keys that wait behind them have to be looked at again. */
+    _Atomic uint64_t removals;
 };
 
 /* ---- one target's additions ---- */
@@ -130,8 +137,8 @@ static inline bool letter_writer_settled(const struct letter_writer *writer, uin
     return writer->settled_serial >= serial;
 }
 
-/* Does the job on an open store; for whoever implements a letterbox. */
-void letter_job_run(struct letter_job *job, struct store *store, const struct deadletter_caps *caps,
-                    int64_t wall_us);
+/* Does the job on an open store, and counts removals; for whoever implements a letterbox. */
+void letter_job_run(struct letterbox *letterbox, struct letter_job *job, struct store *store,
+                    const struct deadletter_caps *caps, int64_t wall_us);
 
 #endif

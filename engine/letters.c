@@ -111,6 +111,11 @@ enum fan_status engine_on_store(struct engine *engine, engine_store_work *work, 
     return status;
 }
 
+void engine_letters_removed(struct engine *engine)
+{
+    store_letterbox_note_removed(&engine->letterbox);
+}
+
 struct deadletter_caps letters_caps(const struct settings_dead_letters *settings)
 {
     return (struct deadletter_caps){

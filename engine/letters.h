@@ -26,6 +26,9 @@ typedef enum fan_status engine_store_work(void *context, struct store *store,
 enum fan_status engine_on_store(struct engine *engine, engine_store_work *work, void *context,
                                 struct fan_error *reterr) FAN_MUST_CHECK;
 
+/* Letters have gone from the store that were not delivered: the keys behind them need not wait. */
+void engine_letters_removed(struct engine *engine);
+
 struct replay_result {
     uint64_t succeeded;
     uint64_t failed;     /* they stay, with one more attempt counted */

@@ -147,6 +147,7 @@ void outlet_release(struct outlet *outlet)
     backlog_release(&outlet->backlog);
     letter_writer_release(&outlet->letters);
     parked_release(&outlet->parked);
+    parked_release(&outlet->parked_question.job.keys);
     parked_release(&outlet->replay_failed);
     free(outlet->window);
     free(outlet->directory);
@@ -432,7 +433,7 @@ static bool live_offer(struct outlet *outlet, struct batch *batch, size_t first,
 {
     if (outlet->answering) {
         if (!courier_idle(&outlet->courier) || outlet->replay_waiting != NULL ||
-            !outlet_courier_take(outlet, batch, first)) {
+            !outlet_parked_fresh(outlet) || !outlet_courier_take(outlet, batch, first)) {
             return false;
         }
         outlet->live_hold = batch->events[first].hold_lsn;
@@ -677,6 +678,9 @@ int64_t outlet_step(struct outlet *outlet, const struct outlet_moment *moment)
         }
     } else if (may_deliver && outlet->started && outlet->divert != BACKLOG_NONE && !outlet->fatal) {
         window_feed(outlet, moment);
+    }
+    if (outlet->parked_question.retry_at_us > moment->now_us) {
+        due_us = earlier(due_us, outlet->parked_question.retry_at_us);
     }
     if (outlet->retry_at_us > moment->now_us) {
         due_us = earlier(due_us, outlet->retry_at_us);

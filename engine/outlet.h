@@ -103,6 +103,15 @@ struct replay {
     void *context;                       /* the asker's own */
 };
 
+/* To the store: which keys have letters. */
+struct parked_question {
+    struct letter_job job;
+    bool asked;          /* it is under way */
+    uint64_t removals;   /* of the letterbox, before it */
+    uint64_t letters;    /* the serial of the last one that was written before it */
+    int64_t retry_at_us; /* it failed; 0: it did not */
+};
+
 struct outlet_setup {
     const struct settings_pipeline *settings;
     const struct settings_target *target_settings;
@@ -194,6 +203,8 @@ struct outlet {
     struct letter_writer letters;
     uint64_t letters_serial; /* of the last burial: the checkpoint does not pass it before */
     struct parked parked;
+    uint64_t parked_removals; /* of the letterbox, which `parked` takes account of */
+    struct parked_question parked_question;
     int64_t poison_us[POISON_TIMES_MAX]; /* of the last convictions, a ring */
     uint64_t poison_count;
     struct fan_lsn poison_txn;     /* the transaction that was counted last */

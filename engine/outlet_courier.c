@@ -26,22 +26,6 @@ static bool hook_is_parked(void *context, const struct batch *batch, size_t even
     return parked_has(&outlet->parked, label, size, batch->events[event].position);
 }
 
-void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event)
-{
-    if (!outlet->settings->error_handling.park_keys) {
-        return;
-    }
-    size_t size;
-    const uint8_t *label = batch_label_bytes(batch, event, &size);
-    struct fan_position position = batch->events[event].position;
-    struct fan_error error;
-    enum fan_status status = parked_add(&outlet->parked, label, size, position, &error);
-    if (status != FAN_OK) {
-        outlet_trouble(outlet, status == FAN_FATAL ? TROUBLE_FATAL : TROUBLE_LOST, &error);
-    }
-    count_set(&outlet->counters.parked_keys, outlet->parked.keys_count);
-}
-
 static void outlet_bury(struct outlet *outlet, const struct batch *batch, size_t event,
                         enum deadletter_cause cause, uint32_t attempts,
                         const struct fan_error *error)
@@ -274,7 +258,8 @@ void outlet_courier_step(struct outlet *outlet, bool may_deliver,
             }
             courier_finish(outlet, moment);
         }
-        if (!may_deliver || !outlet->started) {
+        bool fresh = outlet_parked_fresh(outlet);
+        if (!may_deliver || !outlet->started || !fresh) {
             return;
         }
         if (outlet->replay_waiting != NULL) {

@@ -6,6 +6,7 @@
  *     outlet_window.c     the positional way to the target
  *     outlet_courier.c    the answering way to the target
  *     outlet_diversion.c  into the backlog, and back
+ *     outlet_parked.c     keys that wait behind dead letters
  *     outlet_refusal.c    events that are refused before the target sees them
  *     outlet_replay.c     letters that go out once more
  */
@@ -69,11 +70,17 @@ void outlet_courier_look(struct outlet *outlet, const struct outlet_moment *mome
 void outlet_courier_step(struct outlet *outlet, bool may_deliver,
                          const struct outlet_moment *moment);
 
-/* Later events of the key become letters, too, if the conf says so. */
-void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event);
 /* More convictions within a minute than the conf allows mean that the target is at fault. Of a target
  * that takes whole transactions each of these counts once. */
 void outlet_count_poison(struct outlet *outlet, struct fan_position position);
+
+/* ---- outlet_parked.c ---- */
+
+/* Later events of the key become letters, too, if the conf says so. */
+void outlet_park(struct outlet *outlet, const struct batch *batch, size_t event);
+/* Whether no key waits behind letters that were purged, expired or dropped. If not, the store is asked
+ * which it has, and the worker is woken then; until then nothing may be judged by its key. */
+bool outlet_parked_fresh(struct outlet *outlet);
 
 /* ---- outlet_refusal.c ---- */
 

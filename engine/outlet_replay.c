@@ -35,7 +35,7 @@ void outlet_replay_hold(struct outlet *outlet, const struct batch *batch, size_t
 bool outlet_replay_in_vain(const struct outlet *outlet)
 {
     return outlet->divert != BACKLOG_NONE || outlet->courier.attempts > 0 ||
-           outlet->letters.error.text[0] != '\0';
+           outlet->letters.error.text[0] != '\0' || outlet->parked_question.retry_at_us != 0;
 }
 
 void outlet_replay_begin(struct outlet *outlet)

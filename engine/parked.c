@@ -245,6 +245,39 @@ bool parked_waits(const struct parked *parked, const uint8_t *label, size_t labe
     return false;
 }
 
+/* Letters of the key that `there` does not have are gone; NULL: it has none. */
+static void key_keep(struct parked_key *key, const struct parked_key *there)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < key->letters_count && there != NULL; at++) {
+        struct fan_position position = key->letters[at];
+        if (key_has(there, key_find(there, position), position)) {
+            key->letters[kept++] = position;
+        }
+    }
+    key->letters_count = kept;
+}
+
+void parked_keep(struct parked *parked, const struct parked *those)
+{
+    for (size_t bucket = 0; parked->keys_count > 0 && bucket < BUCKETS_COUNT; bucket++) {
+        for (struct parked_key **link = &parked->buckets[bucket]; *link != NULL;) {
+            struct parked_key *key = *link;
+            const struct parked_key *there = those->keys_count == 0 ? NULL : those->buckets[bucket];
+            while (there != NULL && (there->hash != key->hash || there->size != key->size ||
+                                     memcmp(there->bytes, key->bytes, key->size) != 0)) {
+                there = there->next;
+            }
+            key_keep(key, there);
+            if (key->letters_count == 0) {
+                key_drop(parked, link);
+            } else {
+                link = &key->next;
+            }
+        }
+    }
+}
+
 void parked_release(struct parked *parked)
 {
     for (size_t bucket = 0; parked->buckets != NULL && bucket < BUCKETS_COUNT; bucket++) {

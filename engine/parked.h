@@ -49,6 +49,9 @@ bool parked_waits(const struct parked *parked, const uint8_t *label, size_t labe
                   struct fan_position position, const struct batch_event *going,
                   size_t going_count);
 
+/* Letters that `those` does not have are gone. */
+void parked_keep(struct parked *parked, const struct parked *those);
+
 void parked_release(struct parked *parked);
 
 #endif

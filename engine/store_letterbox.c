@@ -48,8 +48,12 @@ static void run(struct keeper_job *keeper_job, struct store *store)
 {
     struct letter_job *job = (struct letter_job *)keeper_job; /* its first member */
     struct store_letterbox *letterbox = job->letterbox;
-    letter_job_run(job, store, &letterbox->caps, clock_wall_us());
+    uint64_t removals = atomic_load(&letterbox->base.removals);
+    letter_job_run(&letterbox->base, job, store, &letterbox->caps, clock_wall_us());
     watch_caps(letterbox, store);
+    if (atomic_load(&letterbox->base.removals) != removals) {
+        letterbox->removed(letterbox->context);
+    }
     /* Once `done` is set the job may be gone. */
     void (*wake)(void *context) = job->wake;
     void *context = job->wake_context;
@@ -63,6 +67,12 @@ static void post(struct letterbox *base, struct letter_job *job)
     job->letterbox = letterbox;
     job->job.run = run;
     keeper_post_job(letterbox->keeper, &job->job);
+}
+
+void store_letterbox_note_removed(struct store_letterbox *letterbox)
+{
+    atomic_fetch_add(&letterbox->base.removals, 1);
+    letterbox->removed(letterbox->context);
 }
 
 static void expire(struct keeper_job *job, struct store *store)
@@ -79,6 +89,7 @@ static void expire(struct keeper_job *job, struct store *store)
         log_write(LOG_WARN, "dead letters older than dead_letters.max_age have become gap rows",
                   LOG_NUMBER("letters", (int64_t)expired));
         watch_caps(letterbox, store);
+        store_letterbox_note_removed(letterbox);
     }
     if (expired == EXPIRE_MAX) {
         atomic_store(&letterbox->expire_at_us, clock_monotonic_us() + EXPIRE_AGAIN_US);
@@ -100,7 +111,12 @@ void store_letterbox_look(struct store_letterbox *letterbox, int64_t now_us)
 }
 
 void store_letterbox_init(struct store_letterbox *letterbox, struct keeper *keeper,
-                          const struct deadletter_caps *caps)
+                          const struct deadletter_caps *caps, void (*removed)(void *context),
+                          void *context)
 {
-    *letterbox = (struct store_letterbox){.base = {.post = post}, .keeper = keeper, .caps = *caps};
+    *letterbox = (struct store_letterbox){.base = {.post = post},
+                                          .keeper = keeper,
+                                          .caps = *caps,
+                                          .removed = removed,
+                                          .context = context};
 }

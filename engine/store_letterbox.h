@@ -19,14 +19,22 @@ struct store_letterbox {
     struct letterbox base; /* first */
     struct keeper *keeper;
     struct deadletter_caps caps;
+    void (*removed)(void *context);
+    void *context;
     bool near_cap; /* and said so; the store thread's */
     struct keeper_job expiry;
     atomic_bool expiring; /* that job is posted */
     _Atomic int64_t expire_at_us;
 };
 
+/* `removed` is called on the store thread when letters have gone that were not delivered: pipelines
+ * are to be stepped. */
 void store_letterbox_init(struct store_letterbox *letterbox, struct keeper *keeper,
-                          const struct deadletter_caps *caps);
+                          const struct deadletter_caps *caps, void (*removed)(void *context),
+                          void *context);
+
+/* Somebody has removed letters from the store that were not delivered. Any thread. */
+void store_letterbox_note_removed(struct store_letterbox *letterbox);
 
 /* Posts the job that expires letters when it is time for it. Any thread, now and then. */
 void store_letterbox_look(struct store_letterbox *letterbox, int64_t now_us);

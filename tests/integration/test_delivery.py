@@ -492,6 +492,47 @@ def test_f10_at_cap_block_holds_the_slot(scene, receivers):
     scene.caught_up()
 
 
+def parked_keys(engine, target="hook"):
+    targets = engine.pipeline()["status"]["targets"]
+    return next(t["parked_keys"] for t in targets if t["name"] == target)
+
+
+@pytest.mark.parametrize("way", ["purge", "max_age", "reject", "drop_oldest"])
+def test_f9_f10_a_key_whose_letters_are_gone_waits_no_more(scene, receivers, way):
+    """However they went, later changes of the key are delivered, and a key that has letters waits."""
+    table(scene)
+    hook = receivers()
+    hook.poison.add("needle")
+    conf = conf_of(scene, [http(hook)])
+    conf["dead_letters"] = {
+        "purge": {}, "max_age": {"max_age": "1s"},
+        "reject": {"max_entries": 2, "at_cap": "reject"},
+        "drop_oldest": {"max_entries": 2, "at_cap": "drop_oldest"}}[way]
+    engine = scene.engine(conf).start()
+    insert(scene, 1, 4)
+    if way == "reject":
+        scene.sql("UPDATE t SET v = 'needle' WHERE id IN (3, 4)")
+    scene.sql("UPDATE t SET v = 'needle' WHERE id = 1")
+    scene.caught_up()
+    if way == "purge":
+        scene.sql("UPDATE t SET v = 'behind' WHERE id = 1")
+        scene.sql("UPDATE t SET v = 'needle' WHERE id = 3")
+        scene.caught_up()
+        assert parked_keys(engine) == 2
+        assert "2" in dlq(engine, "purge", "--key", '{"id":1}', "--confirm", "all")
+    if way == "drop_oldest":
+        scene.sql("UPDATE t SET v = 'needle' WHERE id IN (3, 4)")
+    still = {"purge": 1, "max_age": 0, "reject": 2, "drop_oldest": 2}[way]
+    wait_until(lambda: parked_keys(engine) == still, 30, "the key waits no more")
+    scene.sql("UPDATE t SET v = 'free' WHERE id = 1")
+    if still:
+        scene.sql("UPDATE t SET v = 'waits' WHERE id = 3")
+    scene.caught_up()
+    values = [event["after"]["v"] for event in hook.events() if event["after"]["id"] == 1]
+    assert values == ["x", "free"]
+    assert "waits" not in [event["after"]["v"] for event in hook.events()]
+
+
 def test_e5_targets_resume_from_their_own_places(scene, receivers):
     """B4's figures: three targets, one behind; a restart gives each what it lacks."""
     table(scene)

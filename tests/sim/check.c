@@ -491,8 +491,7 @@ static void check_parked(struct world *world, size_t index, size_t target)
         keys |= own ? frame_keys(&world->wal, letter->index) : 0;
     }
     size_t parked = world->process->pipelines[index].outlets[target].parked.keys_count;
-    /* A letter that the caps give up lets its key go with the next start only. */
-    if (world->vault.given_up == 0 && parked > (size_t)__builtin_popcount(keys)) {
+    if (parked > (size_t)__builtin_popcount(keys)) {
         world_fail(world, "the end: p%zu t%zu: %zu keys wait behind letters of %d", plan, target,
                    parked, __builtin_popcount(keys));
     }

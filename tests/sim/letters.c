@@ -189,8 +189,9 @@ static bool fits(const struct vault *vault, uint64_t bytes)
     return vault->letters_count < vault->caps.entries_max && used <= vault->caps.bytes_max;
 }
 
-static void drop_oldest(struct vault *vault)
+static void drop_oldest(struct vault *vault, struct deadletter_added *added)
 {
+    added->dropped++;
     size_t oldest = 0;
     for (size_t at = 1; at < vault->letters_count; at++) {
         oldest = vault->letters[at].number < vault->letters[oldest].number ? at : oldest;
@@ -205,7 +206,8 @@ static void drop_oldest(struct vault *vault)
 
 /* As deadletter/add.c does; the world says when a store that blocks is full. False: the new letter
  * is given up. */
-static bool make_room(struct vault *vault, const struct letter *letter)
+static bool make_room(struct vault *vault, const struct letter *letter,
+                      struct deadletter_added *added)
 {
     const struct deadletter_caps *caps = &vault->caps;
     if (letter->kept.size > caps->payload_bytes_max) {
@@ -222,12 +224,13 @@ static bool make_room(struct vault *vault, const struct letter *letter)
         return false;
     }
     while (!fits(vault, size_of(letter))) {
-        drop_oldest(vault);
+        drop_oldest(vault, added);
     }
     return true;
 }
 
-static void add_one(struct vault *vault, const struct deadletter *given)
+static void add_one(struct vault *vault, const struct deadletter *given,
+                    struct deadletter_added *added)
 {
     struct letter letter = {
         .pipeline = index_of(given->pipeline),
@@ -241,6 +244,7 @@ static void add_one(struct vault *vault, const struct deadletter *given)
     if (at < vault->letters_count &&
         compare(&vault->letters[at], letter.pipeline, letter.target, position) == 0) {
         touch(vault, &vault->letters[at], given->cause);
+        added->known++;
         return;
     }
     const struct batch_event event = {.position = position,
@@ -253,10 +257,12 @@ static void add_one(struct vault *vault, const struct deadletter *given)
     check_cause(outside, &letter);
     check_format(outside, &letter);
     see_cause(letter.cause);
-    if (!make_room(vault, &letter)) {
+    if (!make_room(vault, &letter, added)) {
+        added->rejected++;
         kept_release(&letter.kept);
         return;
     }
+    added->added++;
     letter.number = ++vault->number;
     letter.last_us = vault->world->now_us;
     insert(vault, find(vault, letter.pipeline, letter.target, position), letter);
@@ -274,9 +280,9 @@ enum fan_status deadletter_add(struct store *store, const struct deadletter *let
         (void)fan_fail(reterr, FAN_AGAIN, "dead-letter store is full: simulated");
         return FAN_AGAIN;
     }
-    *ret_added = (struct deadletter_added){.added = count};
+    *ret_added = (struct deadletter_added){0};
     for (size_t index = 0; index < count; index++) {
-        add_one(vault, &letters[index]);
+        add_one(vault, &letters[index], ret_added);
     }
     return FAN_OK;
 }
@@ -489,7 +495,15 @@ enum fan_status deadletter_failed(struct store *store, int64_t number, const cha
 
 void letters_run(struct vault *vault, struct letter_job *job)
 {
-    letter_job_run(job, (struct store *)(void *)vault, &vault->caps, vault->world->now_us);
+    struct process *process = vault->world->process;
+    uint64_t removals = atomic_load(&vault->letterbox.removals);
+    letter_job_run(&vault->letterbox, job, (struct store *)(void *)vault, &vault->caps,
+                   vault->world->now_us);
+    for (size_t index = 0; process != NULL && index < process->count; index++) {
+        if (atomic_load(&vault->letterbox.removals) != removals) {
+            process->pipeline_due_us[index] = vault->world->now_us;
+        }
+    }
 }
 
 void letters_forget(struct vault *vault, size_t pipeline)

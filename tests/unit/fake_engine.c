@@ -22,6 +22,7 @@ struct engine {
     uint64_t succeed;    /* letters of a replay, the first ones; then so many fail */
     uint64_t fail;
     const char *stop_why;
+    uint64_t removals; /* how often letters were said to have gone */
 };
 
 static struct engine the_engine;
@@ -283,6 +284,16 @@ enum fan_status engine_on_store(struct engine *engine, engine_store_work *work, 
         return FAN_RETRY;
     }
     return work(context, engine->store, reterr);
+}
+
+void engine_letters_removed(struct engine *engine)
+{
+    engine->removals++;
+}
+
+uint64_t fake_engine_removals(void)
+{
+    return the_engine.removals;
 }
 
 struct replaying {

@@ -32,6 +32,8 @@ void fake_engine_fail_commands(const char *code);
 
 /* The store that engine_on_store() works on, with the caller's thread; NULL: it is busy. */
 void fake_engine_use_store(struct store *store);
+/* How often the engine was told that letters have gone undelivered. */
+uint64_t fake_engine_removals(void);
 
 /* What engine_replay() answers from now on; it removes what it says has succeeded, by number. */
 void fake_engine_replays(uint64_t succeed, uint64_t fail, const char *stop_why);

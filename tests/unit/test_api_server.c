@@ -1011,11 +1011,13 @@ START_TEST(api_letters_purge_wants_to_be_confirmed)
     ck_assert_int_eq(post_json("/dead-letters/purge", "{\"pipeline\":\"orders\",\"dry_run\":true}"),
                      200);
     ck_assert_int_eq(number_of("count"), 5);
+    uint64_t removals = fake_engine_removals();
     ck_assert_int_eq(post_json("/dead-letters/purge",
                                "{\"pipeline\":\"orders\",\"cause\":\"parked\",\"confirm\":"
                                "\"orders\"}"),
                      200);
     ck_assert_int_eq(number_of("purged"), 1);
+    ck_assert_uint_eq(fake_engine_removals(), removals + 1);
     ck_assert_int_eq(post_json("/dead-letters/purge", "{\"confirm\":\"all\",\"limit\":3}"), 200);
     json_t *value = json_body();
     ck_assert_int_eq(number_at(value, "purged"), 3);

@@ -163,6 +163,49 @@ START_TEST(parked_too_many_keys_are_refused)
 }
 END_TEST
 
+/* Two random sets of letters of the same keys: what stays is in both. */
+START_TEST(parked_letters_that_are_gone_let_their_keys_go)
+{
+    enum { ROUNDS = 50, LETTERS = 60 };
+    struct rng rng = rng_seeded(9);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct parked those = {0};
+        bool mine[KEYS][LETTERS + 1] = {0};
+        bool there[KEYS][LETTERS + 1] = {0};
+        for (uint64_t lsn = 1; lsn <= LETTERS; lsn++) {
+            size_t key = (size_t)rng_below(&rng, KEYS);
+            char label[64];
+            size_t size = label_of(label, key, -1);
+            if (rng_below(&rng, 3) > 0) {
+                add(key, lsn);
+                mine[key][lsn] = true;
+            }
+            if (round % 10 > 0 && rng_below(&rng, 2) > 0) {
+                ck_assert_int_eq(parked_add(&those, (const uint8_t *)label, size,
+                                            (struct fan_position){{lsn}, 0}, NULL),
+                                 FAN_OK);
+                there[key][lsn] = true;
+            }
+        }
+        parked_keep(&parked, &those);
+        size_t keys = 0;
+        for (size_t key = 0; key < KEYS; key++) {
+            bool held = false;
+            for (uint64_t lsn = 1; lsn <= LETTERS; lsn++) {
+                bool both = mine[key][lsn] && there[key][lsn];
+                ck_assert_int_eq(waits(key, lsn, (uint64_t[]){0}), held);
+                held = held || both;
+            }
+            ck_assert_int_eq(has(key, -1), held);
+            keys += held;
+        }
+        ck_assert_uint_eq(parked.keys_count, keys);
+        parked_release(&those);
+        parked_release(&parked);
+    }
+}
+END_TEST
+
 START_TEST(parked_event_without_a_key_parks_nothing)
 {
     static const char label[] = "s\0t\0";
@@ -183,6 +226,7 @@ int main(void)
     tcase_add_test(cases, parked_what_comes_before_the_first_letter_does_not_wait);
     tcase_add_test(cases, parked_oldest_letters_come_first);
     tcase_add_test(cases, parked_too_many_keys_are_refused);
+    tcase_add_test(cases, parked_letters_that_are_gone_let_their_keys_go);
     tcase_add_test(cases, parked_event_without_a_key_parks_nothing);
     return suite_run("parked", cases);
 }
