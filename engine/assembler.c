@@ -180,15 +180,15 @@ static enum fan_status encode_all(struct assembler *assembler, struct batch *bat
 
 static void event_add(struct batch *batch, const struct change *change)
 {
-    uint64_t dropped = change->gap != NULL ? change->gap->count : 0;
+    uint64_t gap_count = change->gap != NULL ? change->gap->count : 0;
     batch->events[batch->events_count++] = (struct batch_event){
         .position = change->position,
         .hold_lsn = change->hold_lsn,
         .commit_time_us = change->commit_time_us,
-        .relation = change->relation,
+        .gap_first = change->gap != NULL ? change->gap->first : POSITION_NONE,
+        .gap_count = gap_count < UINT32_MAX ? (uint32_t)gap_count : UINT32_MAX,
         .op = change->op,
         .txn_end = change->txn_end,
-        .dropped = dropped < UINT32_MAX ? (uint32_t)dropped : UINT32_MAX,
     };
 }
 

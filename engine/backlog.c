@@ -179,7 +179,8 @@ static enum fan_status gap_extend(struct backlog *backlog, const struct batch *b
         const struct batch_event *lost = &batch->events[event];
         struct change_gap more = {.first = lost->position, .last = lost->position, .count = 1};
         if (lost->op == CHANGE_GAP) {
-            more.count = lost->dropped;
+            more.first = lost->gap_first;
+            more.count = lost->gap_count;
         } else {
             backlog->gap.range.last = lost->position;
             backlog->gap.range.count++;

@@ -212,9 +212,6 @@ static enum fan_status letters_recall(struct store *store, const char *pipeline,
     if (status == FAN_OK) {
         status = deadletter_keys(store, pipeline, target, see_key, memory, reterr);
     }
-    if (status == FAN_OK && memory->starved) {
-        status = fan_fail(reterr, FAN_RETRY, "could not read dead letters: out of memory");
-    }
     return status;
 }
 

@@ -242,13 +242,12 @@ struct outlet_memory {
     bool fatal;
     uint64_t isolated; /* letters of cause `isolated` */
     struct fan_position isolated_last;
-    uint64_t lost;     /* events of gap rows behind the checkpoint */
-    uint64_t lost_own; /* of rows of this target alone */
-    struct fan_position lost_first;
-    struct fan_position lost_last;
+    struct change_gap *lost; /* owned; gap rows behind the checkpoint, in no order */
+    size_t lost_count;
+    size_t lost_capacity;
     struct fan_position given_up; /* the last event of any row of this target alone */
     struct parked parked;         /* owned until outlet_resume() takes it */
-    bool starved;                 /* not every key could be kept */
+    bool starved;                 /* not every key and row could be kept */
 };
 /* A letter of cause `poison` or `parked` has this label. Returns whether to go on. */
 bool outlet_memory_park(struct outlet_memory *memory, const uint8_t *label, size_t label_size,

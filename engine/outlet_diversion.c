@@ -152,7 +152,7 @@ static bool divert_would_leave_hole(const struct outlet *outlet, enum backlog_ki
  * the courier puts there. */
 static void divert_marker(struct outlet *outlet)
 {
-    bool carried = outlet->answering && outlet->gap_taken && outlet->backlog.kind != BACKLOG_GAP;
+    bool carried = outlet->answering && outlet->gap_taken;
     if (outlet->gap_to_mark.count > 0 && !carried) {
         backlog_note_unmarked(&outlet->backlog, &outlet->gap_to_mark);
         outlet->gap_to_mark.count = 0;

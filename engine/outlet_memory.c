@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "base/count.h"
 #include "engine/outlet_internal.h"
@@ -5,8 +7,9 @@
 bool outlet_memory_park(struct outlet_memory *memory, const uint8_t *label, size_t label_size,
                         struct fan_position position)
 {
-    memory->starved = parked_add(&memory->parked, label, label_size, position, NULL) == FAN_RETRY;
-    return !memory->starved;
+    bool starved = parked_add(&memory->parked, label, label_size, position, NULL) == FAN_RETRY;
+    memory->starved = memory->starved || starved;
+    return !starved;
 }
 
 void outlet_memory_gap(struct outlet_memory *memory, const struct change_gap *gap, bool own)
@@ -15,41 +18,48 @@ void outlet_memory_gap(struct outlet_memory *memory, const struct change_gap *ga
         memory->given_up = gap->last;
     }
     if (position_compare(gap->last, memory->checkpoint.position) <= 0 ||
-        position_compare(gap->first, memory->settled) > 0) {
+        position_compare(own ? gap->first : gap->last, memory->settled) > 0) {
         return; /* its marker has been shown, or its events come again */
     }
-    memory->lost += gap->count;
-    memory->lost_own += own ? gap->count : 0;
-    if (position_compare(gap->last, memory->lost_last) > 0) {
-        memory->lost_last = gap->last;
+    if (memory->lost_count == memory->lost_capacity) {
+        size_t capacity = memory->lost_capacity == 0 ? 16 : 2 * memory->lost_capacity;
+        struct change_gap *lost = realloc(memory->lost, capacity * sizeof(*lost));
+        if (lost == NULL) {
+            memory->starved = true;
+            return;
+        }
+        memory->lost = lost;
+        memory->lost_capacity = capacity;
     }
-    if (memory->lost == gap->count || position_compare(gap->first, memory->lost_first) < 0) {
-        memory->lost_first = gap->first;
-    }
+    memory->lost[memory->lost_count++] = *gap;
 }
 
 void outlet_memory_release(struct outlet_memory *memory)
 {
     parked_release(&memory->parked);
+    free(memory->lost);
+    memory->lost = NULL;
 }
 
-/* What is settled behind the checkpoint and its backlog is in a gap whose marker was not shown. */
+/* What is settled behind the checkpoint and its backlog is in gaps whose marker was not shown. */
 static void outlet_recall_gap(struct outlet *outlet, const struct outlet_memory *memory)
 {
     bool kept = outlet->divert != BACKLOG_NONE;
     struct fan_position end = kept ? outlet->backlog.appended : outlet->checkpoint.position;
-    if (memory->lost == 0 || position_compare(outlet->settled, end) <= 0 ||
-        position_compare(memory->lost_last, end) <= 0) { /* the target has what lies behind */
+    if (position_compare(outlet->settled, end) <= 0) {
         return;
     }
-    struct change_gap gap = {
-        .first = position_compare(memory->lost_first, end) > 0 ? memory->lost_first : end,
-        .last = outlet->settled,
-        .count = kept && memory->lost_own > 0 ? memory->lost_own : memory->lost,
-    };
-    if (kept) {
+    struct change_gap gap = {.first = outlet->settled, .last = outlet->settled};
+    for (size_t at = 0; at < memory->lost_count; at++) {
+        const struct change_gap *row = &memory->lost[at];
+        if (position_compare(row->last, end) > 0) { /* else its marker is in the backlog */
+            gap.first = position_compare(row->first, gap.first) < 0 ? row->first : gap.first;
+            gap.count += row->count;
+        }
+    }
+    if (gap.count > 0 && kept) {
         backlog_note_unmarked(&outlet->backlog, &gap);
-    } else {
+    } else if (gap.count > 0) {
         outlet->gap_to_mark = gap;
     }
 }
@@ -57,6 +67,10 @@ static void outlet_recall_gap(struct outlet *outlet, const struct outlet_memory 
 enum fan_status outlet_resume(struct outlet *outlet, struct outlet_memory *memory,
                               struct fan_error *reterr)
 {
+    if (memory->starved) {
+        return fan_fail(reterr, FAN_RETRY,
+                        "could not read what the store has of a target: out of memory");
+    }
     outlet->parked = memory->parked;
     memory->parked = (struct parked){0};
     count_set(&outlet->counters.parked_keys, outlet->parked.keys_count);

@@ -26,7 +26,6 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "model/position.h"
-#include "model/relation.h"
 
 enum { BATCH_FORMATS_MAX = 16 };
 
@@ -39,10 +38,11 @@ struct batch_event {
     struct fan_position position;
     struct fan_lsn hold_lsn; /* see struct change */
     int64_t commit_time_us;
-    const struct relation *relation; /* borrowed; NULL for a logical message and a gap */
-    uint8_t op;                      /* enum change_op */
-    bool txn_end;                    /* last event of its transaction that this pipeline gets */
-    uint32_t dropped; /* of a gap that was made in this run: changes that it stands for */
+    /* Of a gap that was made in this run: the first change that it stands for, and how many. */
+    struct fan_position gap_first;
+    uint32_t gap_count;
+    uint8_t op;   /* enum change_op */
+    bool txn_end; /* last event of its transaction that this pipeline gets */
 };
 
 struct encoded {

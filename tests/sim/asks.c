@@ -5,6 +5,7 @@
  * may have taken what it refuses for now. What it takes is checked against the truth, event by
  * event: of the right content, and for each key in the order of the WAL when it comes first.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,13 +193,40 @@ static bool find_position(const struct batch *batch, size_t format, size_t index
     return true;
 }
 
+/* Reads `"count":<number>` out of a marker's text. */
+static bool find_count(const struct batch *batch, size_t format, size_t index, uint64_t *ret_count)
+{
+    static const char name[] = "\"count\":";
+    size_t size;
+    const uint8_t *bytes = batch_event_bytes(batch, format, index, &size);
+    const char *at = memmem(bytes, size, name, strlen(name));
+    return at != NULL && sscanf(at + strlen(name), "%" SCNu64, ret_count) == 1;
+}
+
+/* No marker stands for more events than there are from its first to its last. */
+static void check_marker_count(struct outside *outside, size_t first, size_t last, uint64_t count)
+{
+    uint64_t most = 0;
+    for (size_t at = first; at <= last; at++) {
+        most += outside_wants(outside, at);
+    }
+    if (count > most) {
+        world_fail(outside->world,
+                   "p%zu t%zu: the marker from e%zu to e%zu counts %llu events of %llu",
+                   outside->pipeline, outside->target, first, last, (unsigned long long)count,
+                   (unsigned long long)most);
+    }
+}
+
 /* A marker says that the target will not get these events. */
 static void take_marker(struct asks *self, const struct batch *batch, size_t index)
 {
     struct outside *outside = self->outside;
     struct fan_position first;
     struct fan_position last;
-    if (!find_position(batch, self->context.format, index, "\"from\":\"", &first) ||
+    uint64_t count;
+    if (!find_count(batch, self->context.format, index, &count) ||
+        !find_position(batch, self->context.format, index, "\"from\":\"", &first) ||
         !find_position(batch, self->context.format, index, "\"to\":\"", &last) ||
         position_compare(last, batch->events[index].position) != 0) {
         world_fail(outside->world, "p%zu t%zu: a marker cannot be read", outside->pipeline,
@@ -208,6 +236,7 @@ static void take_marker(struct asks *self, const struct batch *batch, size_t ind
     size_t end = outside_event(outside, last);
     world_note(outside->world, "asks: marker (place, first, last)",
                outside->pipeline * 16 + outside->target, outside_event(outside, first), end);
+    check_marker_count(outside, outside_event(outside, first), end, count);
     for (size_t at = outside_event(outside, first); at <= end; at++) {
         *outside_flag(outside, at) |= FLAG_MARKED;
     }

@@ -238,22 +238,24 @@ static size_t next_wanted(const struct outside *outside, size_t cursor)
     return cursor;
 }
 
-/* What comes out of a spill or a letter has no relation, but perhaps a label. */
-static bool same_subject(const struct wal_event *event, const struct batch *batch, size_t index)
+/* Whether the batch says the event of the log: by its label, or else in its text. */
+static bool same_subject(const struct wal_event *event, const struct batch *batch, size_t format,
+                         size_t index)
 {
-    const struct batch_event *given = &batch->events[index];
     const char *table = event->op == CHANGE_MESSAGE ? "" : frame_table(event->table);
-    if (given->op != event->op || (given->relation != NULL && event->op == CHANGE_MESSAGE)) {
+    if (batch->events[index].op != event->op) {
         return false;
     }
     if (batch->labelled) {
         struct batch_label label = batch_label(batch, index);
-        if (label.table_size != strlen(table) ||
-            memcmp(label.table, table, label.table_size) != 0) {
-            return false;
-        }
+        return label.table_size == strlen(table) &&
+               memcmp(label.table, table, label.table_size) == 0;
     }
-    return given->relation == NULL || strcmp(given->relation->name, table) == 0;
+    char wanted[64];
+    size_t size;
+    const uint8_t *bytes = batch_event_bytes(batch, format, index, &size);
+    int wanted_size = snprintf(wanted, sizeof(wanted), "\"table\":\"public.%s\"", table);
+    return event->op == CHANGE_MESSAGE || memmem(bytes, size, wanted, (size_t)wanted_size) != NULL;
 }
 
 static void show_batch(const struct outside *outside, const struct batch *batch)
@@ -296,7 +298,8 @@ bool outside_is_same(const struct batch *batch, size_t format, size_t index,
     bool tagged = of->op != CHANGE_TRUNCATE && of->op != CHANGE_DELETE && of->op != CHANGE_MESSAGE;
     size_t size;
     const uint8_t *bytes = batch_event_bytes(batch, format, index, &size);
-    return same_subject(of, batch, index) && outside_is_own_format(outside, event, bytes, size) &&
+    return same_subject(of, batch, format, index) &&
+           outside_is_own_format(outside, event, bytes, size) &&
            (!tagged || same_content(batch, format, index, event));
 }
 

@@ -42,7 +42,8 @@ struct kept_event kept_copy(const struct batch_event *event, const uint8_t *byte
                               .size = size,
                               .label = bytes_copy(label, label_size),
                               .label_size = label_size};
-    kept.event.relation = NULL;
+    kept.event.gap_first = POSITION_NONE; /* only of this run */
+    kept.event.gap_count = 0;
     return kept;
 }
 

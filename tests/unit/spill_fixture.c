@@ -121,7 +121,7 @@ void check_event(const struct batch *batch, size_t at, size_t format, size_t wri
     ck_assert_uint_eq(event->hold_lsn.value, expected.hold_lsn.value);
     ck_assert_int_eq(event->commit_time_us, expected.commit_time_us);
     ck_assert_uint_eq(event->op, expected.op);
-    ck_assert(event->txn_end == expected.txn_end && event->relation == NULL);
+    ck_assert(event->txn_end == expected.txn_end && event->gap_count == 0);
     uint8_t payload[PAYLOAD_MAX];
     char label[LABEL_MAX];
     size_t size;
