@@ -501,7 +501,7 @@ static const struct conf_option target_options[] = {
      .value_default = "string",
      .choices = special_values,
      .help = "How NaN and infinities, which JSON has not, are written: as strings, as null, or "
-             "the event fails.",
+             "not at all: the event becomes a dead letter of the target.",
      .example = "string"},
     {.key = "int8",
      .type = CONF_CHOICE,
