@@ -107,6 +107,7 @@ struct target_context {
     const char *target;
     uint32_t index; /* of the target in its pipeline; goes into outcomes */
     size_t format;  /* which encoding of a batch is this target's: index for batch_bytes() */
+    bool records;   /* events come as records, see encode/record.h */
     uint64_t lane;  /* unique per target of the process: for io_executor */
     struct outcome_sink *outcomes;
     struct io_executor *executor;
@@ -171,6 +172,10 @@ struct target_type {
 
     /* Needs batch_label() of every event: the table and the key that it is about. */
     bool labels;
+
+    /* Keeps a key beside each value: where the envelope has keys of its own, an event comes as records
+     * (encode/record.h), see target_context.records. */
+    bool records;
 
     /* Bytes accepted but not yet durable at which deliver() answers FAN_AGAIN; 0: no byte window,
      * `max_inflight` batches instead. */

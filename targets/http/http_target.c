@@ -205,7 +205,7 @@ static const char *http_marks_fault(const void *section)
     if (url_template_parse(options->url, &url) != NULL) {
         return NULL; /* said elsewhere */
     }
-    bool varies = url.varies;
+    bool varies = url.path.varies;
     url_template_release(&url);
     return varies ? "its \"url\" sends events of different tables apart" : NULL;
 }

@@ -46,8 +46,9 @@ static enum fan_status render(const struct http_request *request, size_t index, 
 {
     const struct http_target *http = request->target;
     const struct batch_label label = batch_label(request->batch, index);
-    return url_template_render(&http->url, http->context.encode->source, &label,
-                               request->batch->events[index].op, url, reterr);
+    const struct event_subject subject = {
+        .encode = http->context.encode, .label = &label, .event = &request->batch->events[index]};
+    return url_template_render(&http->url, &subject, url, reterr);
 }
 
 /* How far the run that begins at `first` goes: to the first event with another URL, or without. */
@@ -57,7 +58,7 @@ static size_t run_end(struct http_request *request)
     if (http->options->mode == HTTP_MODE_SINGLE) {
         return request->first + 1;
     }
-    size_t end = http->url.varies ? request->first + 1 : request->batch->events_count;
+    size_t end = http->url.path.varies ? request->first + 1 : request->batch->events_count;
     while (end < request->batch->events_count &&
            render(request, end, &request->ahead, NULL) == FAN_OK &&
            request->ahead.size == request->url.size &&

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "targets/http/key_text.h"
 
 static const char unreserved[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
@@ -14,77 +13,29 @@ static const char out_of_memory[] = "\"url\" cannot be read: out of memory";
 
 void url_template_release(struct url_template *url)
 {
-    for (size_t i = 0; i < url->pieces_count; i++) {
-        free(url->pieces[i].text);
-    }
+    event_template_release(&url->path);
     free(url->origin);
     free(url->host);
     *url = (struct url_template){0};
 }
 
-/* Adds a piece with a copy of `text` (NULL: none). Returns NULL or the fault. */
-static const char *add_piece(struct url_template *url, enum url_piece_kind kind, const char *text,
-                             size_t size)
+static const char *parse_path(struct url_template *url, const char *path)
 {
-    if (url->pieces_count == URL_PIECES_MAX) {
+    enum { ALLOWED = EVENT_SCHEMA | EVENT_TABLE | EVENT_SOURCE | EVENT_OP | EVENT_KEY_COLUMN };
+    switch (event_template_parse(path, strlen(path), ALLOWED, &url->path)) {
+    case EVENT_TEMPLATE_FINE:
+        break;
+    case EVENT_TEMPLATE_UNCLOSED:
+        return "\"url\" has a ${ without its }";
+    case EVENT_TEMPLATE_UNKNOWN:
+        return "\"url\" has an unknown name in ${...}: there are ${schema}, ${table}, ${source}, "
+               "${op} and ${key.COLUMN}";
+    case EVENT_TEMPLATE_TOO_LONG:
         return "\"url\" has too many ${...}";
+    case EVENT_TEMPLATE_NO_MEMORY:
+        return out_of_memory;
     }
-    struct url_piece *piece = &url->pieces[url->pieces_count];
-    *piece = (struct url_piece){.kind = kind};
-    if (text != NULL) {
-        piece->text = strndup(text, size);
-        if (piece->text == NULL) {
-            return out_of_memory;
-        }
-    }
-    url->pieces_count++;
     return NULL;
-}
-
-static const char *add_name(struct url_template *url, const char *name, size_t size)
-{
-    static const struct {
-        const char *name;
-        enum url_piece_kind kind;
-    } names[] = {
-        {"schema", URL_SCHEMA}, {"table", URL_TABLE}, {"source", URL_SOURCE}, {"op", URL_OP}};
-    url->varies = true;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strlen(names[i].name) == size && memcmp(names[i].name, name, size) == 0) {
-            return add_piece(url, names[i].kind, NULL, 0);
-        }
-    }
-    if (size > 4 && memcmp(name, "key.", 4) == 0) {
-        return add_piece(url, URL_KEY, name + 4, size - 4);
-    }
-    return "\"url\" has an unknown name in ${...}: there are ${schema}, ${table}, ${source}, ${op} "
-           "and "
-           "${key.COLUMN}";
-}
-
-/* Takes the path apart; `query` is where it ends. */
-static const char *parse_path(struct url_template *url, const char *start, const char *path,
-                              const char *query)
-{
-    const char *literal = start;
-    const char *fault = NULL;
-    for (const char *at = path; fault == NULL && at < query;) {
-        if (at[0] != '$' || at[1] != '{') {
-            at++;
-            continue;
-        }
-        const char *close = memchr(at, '}', (size_t)(query - at));
-        if (close == NULL) {
-            return "\"url\" has a ${ without its }";
-        }
-        fault = add_piece(url, URL_LITERAL, literal, (size_t)(at - literal));
-        if (fault == NULL) {
-            fault = add_name(url, at + 2, (size_t)(close - at) - 2);
-        }
-        at = close + 1;
-        literal = at;
-    }
-    return fault != NULL ? fault : add_piece(url, URL_LITERAL, literal, strlen(literal));
 }
 
 static bool is_printable(const char *text)
@@ -172,9 +123,9 @@ const char *url_template_parse(const char *url, struct url_template *ret_templat
     } else if (has_dot_segment(path, query)) {
         fault = "\"url\" has a segment . or .. in its path";
     } else if ((fault = read_origin(&template, url, (size_t)(path - url))) == NULL) {
-        fault = parse_path(&template, url, path, query);
+        fault = parse_path(&template, path);
     }
-    if (fault == NULL && template.varies && *path != '/') {
+    if (fault == NULL && template.path.varies && *path != '/') {
         fault = "\"url\" has a ${...} outside the path: scheme, host and port are fixed";
     }
     if (fault != NULL) {
@@ -215,58 +166,16 @@ static void encode_tail(struct bytes *out, size_t before)
     }
 }
 
-static void append_encoded(struct bytes *out, const char *text, size_t size)
+static enum fan_status missing_value(const struct event_piece *piece, struct fan_error *reterr)
 {
-    const size_t before = out->size;
-    bytes_append(out, text, size);
-    if (bytes_ok(out)) {
-        encode_tail(out, before);
-    }
-}
-
-/* Appends the value of one piece; false when the event has none. */
-static bool append_value(const struct url_piece *piece, const char *source,
-                         const struct batch_label *label, uint8_t op, struct bytes *out)
-{
-    const size_t before = out->size;
-    switch (piece->kind) {
-    case URL_LITERAL:
-        bytes_append_text(out, piece->text);
-        return true;
-    case URL_SCHEMA:
-        append_encoded(out, label->schema, label->schema_size);
-        break;
-    case URL_TABLE:
-        append_encoded(out, label->table, label->table_size);
-        break;
-    case URL_SOURCE:
-        append_encoded(out, source, strlen(source));
-        break;
-    case URL_OP:
-        append_encoded(out, (const char *)&op, 1);
-        break;
-    case URL_KEY:
-        if (key_text_append(label->key, label->key_size, piece->text, out) == KEY_FOUND &&
-            bytes_ok(out) && out->size > before) {
-            encode_tail(out, before);
-        }
-        break;
-    }
-    return out->size > before || !bytes_ok(out);
-}
-
-static enum fan_status missing_value(const struct url_piece *piece, struct fan_error *reterr)
-{
-    static const char *const names[] = {
-        [URL_SCHEMA] = "schema", [URL_TABLE] = "table", [URL_SOURCE] = "source", [URL_OP] = "op"};
-    if (piece->kind == URL_KEY) {
+    if (piece->name == EVENT_KEY_COLUMN) {
         (void)fan_fail(
             reterr, FAN_POISON,
             "cannot make the URL: the key of the event has no value in column \"%.100s\"",
             piece->text);
     } else {
         (void)fan_fail(reterr, FAN_POISON, "cannot make the URL: the event has no %s",
-                       names[piece->kind]);
+                       event_name_text(piece->name));
     }
     fan_error_annotate(reterr, "HTTP_URL",
                        "truncates, messages and tables without a key have no ${key...}; send them "
@@ -283,8 +192,8 @@ static bool made_has_dot_segment(const struct url_template *url, const struct by
     return has_dot_segment(path, query != NULL ? query : end);
 }
 
-enum fan_status url_template_render(const struct url_template *url, const char *source,
-                                    const struct batch_label *label, uint8_t op, struct bytes *out,
+enum fan_status url_template_render(const struct url_template *url,
+                                    const struct event_subject *subject, struct bytes *out,
                                     struct fan_error *reterr)
 {
     FAN_ASSERT(out->size_max == URL_ROOM);
@@ -292,13 +201,14 @@ enum fan_status url_template_render(const struct url_template *url, const char *
     if (!bytes_reserve(out, URL_ROOM)) {
         return fan_fail(reterr, FAN_RETRY, "could not make a URL: out of memory");
     }
-    for (size_t i = 0; i < url->pieces_count; i++) {
-        if (!append_value(&url->pieces[i], source, label, op, out)) {
-            return missing_value(&url->pieces[i], reterr);
-        }
+    bytes_append_text(out, url->origin);
+    const struct event_piece *missing =
+        event_template_render(&url->path, subject, encode_tail, out);
+    if (missing != NULL) {
+        return missing_value(missing, reterr);
     }
     bool too_long = !bytes_ok(out) || out->size > URL_SIZE_MAX;
-    if (!too_long && (!url->varies || !made_has_dot_segment(url, out))) {
+    if (!too_long && (!url->path.varies || !made_has_dot_segment(url, out))) {
         return FAN_OK;
     }
     (void)fan_fail(reterr, FAN_POISON, "cannot make the URL: %s",

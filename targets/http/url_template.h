@@ -10,7 +10,7 @@
  *
  * Ownership:  the template keeps a copy; url_template_release() accepts a zeroed one.
  * Threading:  constant after url_template_parse().
- * Limits:     URL_PIECES_MAX pieces, URL_SIZE_MAX bytes of a rendered URL.
+ * Limits:     EVENT_PIECES_MAX pieces, URL_SIZE_MAX bytes of a rendered URL.
  */
 #ifndef TARGETS_HTTP_URL_TEMPLATE_H
 #define TARGETS_HTTP_URL_TEMPLATE_H
@@ -19,35 +19,18 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
-#include "model/batch.h"
+#include "targets/event_template.h"
 
 enum {
-    URL_PIECES_MAX = 32,
     URL_SIZE_MAX = 8192,
     URL_ROOM = 4 * URL_SIZE_MAX, /* room to render in; what does not fit it is too long */
-};
-
-enum url_piece_kind {
-    URL_LITERAL,
-    URL_SCHEMA,
-    URL_TABLE,
-    URL_SOURCE,
-    URL_OP,
-    URL_KEY, /* `text` is the column */
-};
-
-struct url_piece {
-    enum url_piece_kind kind;
-    char *text; /* owned; NULL but for URL_LITERAL and URL_KEY */
 };
 
 struct url_template {
     char *origin; /* scheme, host and port: what messages may show */
     char *host;
-    bool plain;  /* http, not https */
-    bool varies; /* some piece is not literal */
-    size_t pieces_count;
-    struct url_piece pieces[URL_PIECES_MAX]; /* the first one begins with the origin */
+    bool plain;                 /* http, not https */
+    struct event_template path; /* and the query */
 };
 
 /* Returns NULL and fills `ret_template`, or returns the fault as a text for the conf's user. */
@@ -56,8 +39,8 @@ void url_template_release(struct url_template *url);
 
 /* Writes the URL of one event, without a NUL, into `out`, whose size_max is URL_ROOM. FAN_POISON:
  * the event has none. FAN_RETRY: memory is out. */
-enum fan_status url_template_render(const struct url_template *url, const char *source,
-                                    const struct batch_label *label, uint8_t op, struct bytes *out,
+enum fan_status url_template_render(const struct url_template *url,
+                                    const struct event_subject *subject, struct bytes *out,
                                     struct fan_error *reterr) FAN_MUST_CHECK;
 
 #endif

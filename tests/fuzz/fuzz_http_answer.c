@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "targets/http/event_ids.h"
-#include "targets/http/key_text.h"
 #include "targets/http/reply.h"
 #include "targets/http/url_template.h"
 #include "targets/http/verdicts.h"
+#include "targets/key_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -80,10 +80,11 @@ static size_t count_of(const char *text, size_t size, char wanted)
 /* Slashes and question marks of a template, without those inside ${...}. */
 static size_t count_literal(const struct url_template *url, char wanted)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < url->pieces_count; i++) {
-        if (url->pieces[i].kind == URL_LITERAL) {
-            count += count_of(url->pieces[i].text, strlen(url->pieces[i].text), wanted);
+    size_t count = count_of(url->origin, strlen(url->origin), wanted);
+    for (size_t i = 0; i < url->path.pieces_count; i++) {
+        const struct event_piece *piece = &url->path.pieces[i];
+        if (piece->name == EVENT_LITERAL) {
+            count += count_of(piece->text, strlen(piece->text), wanted);
         }
     }
     return count;
@@ -114,7 +115,10 @@ static void render(const uint8_t *data, size_t size)
                                       .key_size = size - (size_t)(key - text)};
     struct bytes made;
     bytes_init(&made, URL_ROOM);
-    if (url_template_render(&url, "source", &label, 'c', &made, NULL) == FAN_OK) {
+    const struct encode_context encode = {.source = "source"};
+    const struct batch_event event = {.op = 'c'};
+    const struct event_subject subject = {.encode = &encode, .label = &label, .event = &event};
+    if (url_template_render(&url, &subject, &made, NULL) == FAN_OK) {
         const char *bytes = (const char *)made.data;
         require(made.size >= strlen(url.origin) &&
                 memcmp(bytes, url.origin, strlen(url.origin)) == 0);

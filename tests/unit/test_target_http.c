@@ -27,11 +27,11 @@
 #include "targets/http/body.h"
 #include "targets/http/guard.h"
 #include "targets/http/http_target.h"
-#include "targets/http/key_text.h"
 #include "targets/http/options.h"
 #include "targets/http/reply.h"
 #include "targets/http/signature.h"
 #include "targets/http/url_template.h"
+#include "targets/key_text.h"
 #include "tests/unit/conf_fixture.h"
 #include "tests/unit/http_script.h"
 #include "tests/unit/suite.h"
@@ -1207,7 +1207,10 @@ static void render(const char *template, const char *key, const char *table, cha
                                       .key_size = strlen(key)};
     ck_assert_ptr_null(url_template_parse(template, &parsed));
     bytes_init(&made, URL_ROOM);
-    enum fan_status status = url_template_render(&parsed, "src", &label, 'u', &made, &error);
+    const struct encode_context names = {.source = "src"};
+    const struct batch_event event = {.op = 'u'};
+    const struct event_subject subject = {.encode = &names, .label = &label, .event = &event};
+    enum fan_status status = url_template_render(&parsed, &subject, &made, &error);
     if (status != FAN_OK) {
         ck_assert_int_eq(status, FAN_POISON);
         ck_assert_str_eq(error.code, "HTTP_URL");

@@ -1,4 +1,4 @@
-#include "targets/http/key_text.h"
+#include "targets/key_text.h"
 
 #include <stdint.h>
 #include <string.h>

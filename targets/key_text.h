@@ -6,8 +6,8 @@
  *
  * Threading:  stateless.
  */
-#ifndef TARGETS_HTTP_KEY_TEXT_H
-#define TARGETS_HTTP_KEY_TEXT_H
+#ifndef TARGETS_KEY_TEXT_H
+#define TARGETS_KEY_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
