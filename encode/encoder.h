@@ -28,6 +28,7 @@ struct encode_settings {
     bool int8_as_string;
     enum special_values special_values;
     bool transactions; /* marks stand around the events of each transaction; see assembler.h */
+    bool records; /* each event is records with keys, see record.h; of an envelope that has them */
 };
 
 /* Where a transaction begins and where it is over, for targets that ask for it. */
@@ -44,6 +45,9 @@ struct encoder;
 
 struct encoder_type {
     const char *name; /* the `format` value in the conf */
+    /* It has keys of its own: with settings.records an event is a sequence of records. Otherwise a
+     * keyed target takes the key out of the label. */
+    bool records;
     enum fan_status (*create)(const struct encode_settings *settings,
                               const struct encode_context *context, struct encoder **ret_encoder,
                               struct fan_error *reterr);

@@ -16,8 +16,12 @@ static void pipeline_wake(void *context)
 
 static struct encode_settings format_of(const struct settings_target *target)
 {
+    const struct encoder_type *encoder = encoder_type_find(target->format);
+    const struct target_type *type = target_type_find(target->type);
+    FAN_ASSERT(encoder != NULL && type != NULL); /* the conf decoder knows them */
     return (struct encode_settings){
-        .type = encoder_type_find(target->format),
+        .type = encoder,
+        .records = encoder->records && type->records,
         .int8_as_string = target->int8 != 0,
         .special_values = (enum special_values)target->special_values,
         .transactions = target->transactions,
@@ -33,7 +37,6 @@ static enum fan_status formats_collect(const struct settings_pipeline *settings,
     size_t count = 0;
     for (size_t index = 0; index < settings->targets.count; index++) {
         struct encode_settings wanted = format_of(settings_target_at(settings, index));
-        FAN_ASSERT(wanted.type != NULL); /* the conf decoder knows the formats */
         size_t found = 0;
         while (found < count && !encode_settings_equal(&formats[found], &wanted)) {
             found++;
@@ -119,6 +122,7 @@ static enum fan_status outlet_create(struct pipeline *pipeline, const struct pip
         .target = target_settings->name,
         .index = (uint32_t)index,
         .format = format,
+        .records = format_of(target_settings).records,
         .lane = setup->first_lane + 2 * index,
         .outcomes = &pipeline->outcomes.sink,
         .executor = setup->executor,
