@@ -50,11 +50,11 @@ static json_t *text_list_json(const struct conf_text_list *list)
     return array;
 }
 
-static json_t *text_map_json(const struct conf_text_map *map)
+static json_t *text_map_json(const struct conf_text_map *map, bool masked)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < map->count; i++) {
-        json_put_text(object, map->pairs[i].key, map->pairs[i].value);
+        json_put_text(object, map->pairs[i].key, masked ? SECRET_MASK : map->pairs[i].value);
     }
     return object;
 }
@@ -98,7 +98,7 @@ static json_t *scalar_json(const struct conf_option *option, const void *field)
     case CONF_TEXT_LIST:
         return text_list_json(field);
     case CONF_TEXT_MAP:
-        return text_map_json(field);
+        return text_map_json(field, option->masked);
     default:
         return NULL;
     }

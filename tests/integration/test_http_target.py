@@ -286,3 +286,21 @@ def test_no_secret_in_the_effective_conf_or_a_message(make, directory):
     assert shown.returncode == 0
     for word in (*words.values(), options["signing_secret"]):
         assert word not in shown.stdout + shown.stderr
+
+
+def test_no_secret_in_what_a_running_engine_shows(scene, make):
+    """Status, metrics and log of an engine whose target has headers, a password and a signing secret."""
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    receiver = make.receiver()
+    receiver.answer(status=500, count=3, body="S3CR3T-header")
+    target = {"name": "hook", "type": "http", "url": receiver.url(), "allow_private": True,
+              "allow_http": True, "headers": {"x-key": "S3CR3T-header"}, "username": "joe",
+              "password": "S3CR3T-password", "signing_secret": secret()}
+    engine = scene.engine(scene.conf(targets=[target])).start()
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.caught_up()
+    shown = json.dumps(engine.status()) + json.dumps(engine.pipeline())
+    shown += pgfan("status", "--json", "-c", engine.conf_path).stdout
+    assert engine.stop() == 0
+    for word in ("S3CR3T", target["signing_secret"]):
+        assert word not in shown + engine.stderr()
