@@ -87,7 +87,9 @@ static void report_isolation(const struct pipeline *pipeline, struct report *rep
             const char *why =
                 outlet->last_error.text[0] != '\0' ? outlet->last_error.text : outlet->error.text;
             (void)fan_fail(&report->error, FAN_RETRY, "target \"%s\" is isolated: %s", outlet->name,
-                           why[0] != '\0' ? why : "it catches up");
+                           why[0] != '\0'  ? why
+                           : outlet->fatal ? "it could not work, and waits for pgfan restart"
+                                           : "it catches up");
             report->isolated = true;
             return;
         }
