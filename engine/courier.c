@@ -435,9 +435,13 @@ static bool lane_send(struct courier *courier, size_t index, struct rng *rng, in
             return true;
         }
     }
+    if (courier->hooks.may_send != NULL && !courier->hooks.may_send(courier->hooks.context)) {
+        return false;
+    }
     struct courier_range range = lane->ranges[lane->depth - 1];
     struct answer *answer = &lane->answer;
-    *answer = (struct answer){.target = courier->index, .lane = (uint32_t)index};
+    *answer =
+        (struct answer){.target = courier->index, .again = courier->again, .lane = (uint32_t)index};
     struct batch *batch = batch_of(courier, courier->order + range.begin, range.end - range.begin);
     if (batch == NULL) {
         (void)fan_fail(&answer->error, FAN_RETRY, "could not send a batch: out of memory");

@@ -65,6 +65,9 @@ struct courier_hooks {
     bool (*convict)(void *context, const struct batch *batch, size_t event, uint32_t attempts,
                     const struct fan_error *error);
     void (*parked)(void *context, const struct batch *batch, size_t event);
+    /* Whether another request may go out; asked once everything before it has its fate. Whoever says no
+     * calls courier_send() again. May be NULL. */
+    bool (*may_send)(void *context);
     /* `count` events from `first` to `last` have failed `failures` times in a row, and are sent again
      * after `wait_us`; courier.error says why. May be NULL. */
     void (*waits)(void *context, size_t first, size_t last, size_t count, uint32_t failures,
@@ -81,6 +84,7 @@ struct courier {
     struct backoff backoff;
     struct courier_lane *lanes; /* owned */
     size_t lanes_count;
+    bool again; /* the batch holds dead letters, which the target is told */
     bool whole; /* transactions are never taken apart; needs a single lane. Set before the first
                    batch. */
 

@@ -107,6 +107,7 @@ enum fan_status outlet_init(struct outlet *outlet, const struct outlet_setup *se
             settings->commit_policy.mode == COMMIT_ALL ||
             (settings->commit_policy.mode == COMMIT_REQUIRED && setup->target_settings->required),
         .answering = type->request != NULL,
+        .in_order = type->in_order != NULL && type->in_order(setup->target_settings->options),
         .transactions = setup->target_settings->transactions,
         .max_inflight = type->window_bytes != 0 ? 0 : (uint64_t)settings->batch.max_inflight,
         .checkpoint = {.position = POSITION_NONE},

@@ -148,6 +148,7 @@ struct outlet {
     bool (*knows_drop)(void *context, struct fan_position position);
     bool counts; /* the commit policy waits for it */
     bool answering;
+    bool in_order;         /* see target.h */
     bool transactions;     /* an answering target gets whole ones, and a positional one marks */
     uint64_t max_inflight; /* batches; 0: the target's own byte window */
     char *directory;       /* owned */

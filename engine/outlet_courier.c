@@ -97,6 +97,14 @@ static void hook_parked(void *context, const struct batch *batch, size_t event)
     outlet_park(outlet, batch, event);
 }
 
+/* A target that takes what it has for all that comes before it. */
+static bool hook_may_send(void *context)
+{
+    const struct outlet *outlet = context;
+    return outlet->replay != NULL || !outlet->in_order ||
+           letter_writer_settled(&outlet->letters, outlet->letters_serial);
+}
+
 static void hook_waits(void *context, size_t first, size_t last, size_t count, uint32_t failures,
                        int64_t wait_us)
 {
@@ -114,9 +122,11 @@ enum fan_status outlet_courier_init(struct outlet *outlet, const struct outlet_s
     struct courier_hooks hooks = {.is_parked = hook_is_parked,
                                   .convict = hook_convict,
                                   .parked = hook_parked,
+                                  .may_send = hook_may_send,
                                   .waits = hook_waits,
                                   .context = outlet};
-    size_t lanes = outlet->transactions ? 1 : (size_t)setup->settings->batch.max_inflight;
+    bool one = outlet->transactions || outlet->in_order;
+    size_t lanes = one ? 1 : (size_t)setup->settings->batch.max_inflight;
     enum fan_status status = courier_init(
         &outlet->courier, setup->target, (uint32_t)setup->index, setup->pool, setup->format,
         lanes < COURIER_LANES_MAX ? lanes : COURIER_LANES_MAX, backoff, hooks, reterr);

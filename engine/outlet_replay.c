@@ -47,6 +47,7 @@ void outlet_replay_begin(struct outlet *outlet)
         return;
     }
     outlet->replay_waiting = NULL;
+    outlet->courier.again = true;
     courier_encourage(&outlet->courier);
 }
 
@@ -75,6 +76,7 @@ void outlet_replay_finish(struct outlet *outlet, bool stopped)
 {
     struct replay *replay = outlet->replay;
     outlet->replay = NULL;
+    outlet->courier.again = false;
     parked_release(&outlet->replay_failed);
     replay->stopped = stopped;
     for (size_t event = 0; event < replay->batch->events_count; event++) {

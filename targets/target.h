@@ -80,6 +80,7 @@ struct answer {
     size_t failed_count;
     struct fan_error error; /* of any status but FAN_OK; of FAN_OK with `failed`, for people */
     uint32_t target;        /* set by the lender: the index given at create */
+    bool again;             /* set by the lender: these are dead letters, sent once more */
     uint32_t lane;          /* the lender's own */
     struct answer *next;    /* of whoever has it at the time */
 };
@@ -188,6 +189,11 @@ struct target_type {
     /* Why it cannot have marks of transactions among its events (conf `transactions`), or NULL. May be
      * NULL: it can. Static text. */
     const char *(*marks_fault)(const void *options);
+
+    /* Of an answering target: whether it gets one request at a time, in the order of positions, and none
+     * before the dead letters of what comes before it are on disk. So when it has an event, every event
+     * before it is there or a dead letter. NULL: it does not ask for that. */
+    bool (*in_order)(const void *options);
 
     /* What a durable event has survived to be called that: "disk", or "os" when a power cut may
      * still lose it. Static text. NULL: the far side answers for it, or nothing is kept. */

@@ -184,7 +184,8 @@ static enum fan_status out_of_memory(const struct target_context *context, struc
 
 static enum fan_status make_requests(struct kafka_target *kafka, struct fan_error *reterr)
 {
-    size_t count = kafka->context.requests_max > 0 ? kafka->context.requests_max : 1;
+    bool one = kafka->options->delivery == KAFKA_EXACTLY_ONCE || kafka->context.requests_max == 0;
+    size_t count = one ? 1 : kafka->context.requests_max;
     kafka->requests = calloc(count, sizeof(*kafka->requests));
     if (kafka->requests == NULL || !hide_secrets(&kafka->redactor, kafka->options)) {
         return out_of_memory(&kafka->context, reterr);
@@ -254,6 +255,11 @@ static enum fan_status kafka_start(struct target *target,
                                                     .redactor = &kafka->redactor,
                                                     .events_fd = kafka->wake_fd,
                                                     .reported = sender_reported};
+    if (kafka->options->delivery == KAFKA_EXACTLY_ONCE) {
+        exactly_id(&kafka->context, kafka->transactional_id);
+        kafka->producer_setup.transactional_id = kafka->transactional_id;
+        kafka->exactly.ready = false;
+    }
     enum fan_status status = producer_open(&kafka->producer, &kafka->producer_setup, reterr);
     if (status != FAN_OK) {
         return status;
@@ -276,6 +282,12 @@ static int64_t kafka_tick(struct target *target, int64_t now_us)
     return INT64_MAX;
 }
 
+static bool kafka_in_order(const void *section)
+{
+    const struct kafka_options *options = section;
+    return options->delivery == KAFKA_EXACTLY_ONCE;
+}
+
 static const char *kafka_marks_fault(const void *section)
 {
     const struct kafka_options *options = section;
@@ -296,4 +308,5 @@ const struct target_type kafka_target_type = {
     .labels = true,
     .records = true,
     .marks_fault = kafka_marks_fault,
+    .in_order = kafka_in_order,
 };

@@ -128,12 +128,13 @@ static const struct conf_option kafka_options[] = {
     {.key = "checkpoint_topic",
      .type = CONF_TEXT,
      .offset = offsetof(struct kafka_options, checkpoint_topic),
-     .value_default = "pgfan.checkpoints",
      .minimum = 1,
      .maximum = TOPIC_MAX,
-     .help = "Where `delivery: exactly_once` keeps its places: a compacted topic of one partition, "
-             "created if there is none.",
-     .example = "pgfan.checkpoints"},
+     .help =
+         "Where `delivery: exactly_once` keeps its place: a compacted topic of one partition, of "
+         "this target alone, created if there is none. Default: "
+         "`pgfan.checkpoints.<slot>.<pipeline>.<target>`.",
+     .example = "pgfan.checkpoints.shop"},
     {.key = "compression",
      .type = CONF_TEXT,
      .offset = offsetof(struct kafka_options, compression),

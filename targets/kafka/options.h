@@ -38,8 +38,8 @@ struct kafka_options {
     struct conf_text_map headers; /* templates */
     int tombstones;               /* enum kafka_tombstones */
     int delivery;                 /* enum kafka_delivery */
-    char *checkpoint_topic;
-    char *compression; /* NULL: as the properties say */
+    char *checkpoint_topic;       /* NULL: named after slot, pipeline and target */
+    char *compression;            /* NULL: as the properties say */
     int64_t linger_us;
     struct kafka_topics topics;
     struct conf_text_map properties;

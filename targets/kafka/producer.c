@@ -34,9 +34,11 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
     bytes_release(&shown);
 }
 
-static void note_trouble(struct producer *producer, rd_kafka_resp_err_t code, const char *text)
+void producer_note(struct producer *producer, rd_kafka_resp_err_t code, const char *text,
+                   bool fatal)
 {
     struct bytes shown;
+    producer->fatal = producer->fatal || fatal;
     bytes_init(&shown, 2 * PRODUCER_TEXT_MAX);
     redactor_append(producer->setup.redactor, &shown, text, strlen(text), PRODUCER_TEXT_MAX / 2);
     producer->trouble = code;
@@ -49,14 +51,14 @@ static void on_error(rd_kafka_t *handle, int code, const char *text, void *conte
     struct producer *producer = context;
     char fatal[PRODUCER_TEXT_MAX];
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
-        producer->fatal = true;
-        note_trouble(producer, rd_kafka_fatal_error(handle, fatal, sizeof(fatal)), fatal);
+        code = rd_kafka_fatal_error(handle, fatal, sizeof(fatal));
+        producer_note(producer, code, fatal, true);
         return;
     }
     /* That all brokers are down follows from what was said before. */
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
         producer->trouble == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        note_trouble(producer, code, text);
+        producer_note(producer, code, text, false);
     }
 }
 
@@ -121,6 +123,15 @@ static int64_t milliseconds(int64_t us)
     return us < 1000 ? 1 : us / 1000;
 }
 
+/* What the user says, and who it is said to. */
+static void set_common(struct setting *setting, const struct kafka_options *options)
+{
+    for (size_t at = 0; at < options->properties.count; at++) {
+        set(setting, options->properties.pairs[at].key, options->properties.pairs[at].value);
+    }
+    set_brokers(setting, &options->brokers);
+}
+
 static void set_all(struct setting *setting, const struct producer_setup *setup)
 {
     const struct kafka_options *options = setup->options;
@@ -128,13 +139,10 @@ static void set_all(struct setting *setting, const struct producer_setup *setup)
     set(setting, "client.id", "pgfan");
     set(setting, "partitioner", "murmur2_random"); /* as Java's clients choose */
     set_number(setting, "linger.ms", options->linger_us / 1000);
-    for (size_t at = 0; at < options->properties.count; at++) {
-        set(setting, options->properties.pairs[at].key, options->properties.pairs[at].value);
-    }
+    set_common(setting, options);
     if (options->compression != NULL) {
         set(setting, "compression.codec", options->compression);
     }
-    set_brokers(setting, &options->brokers);
     set(setting, "enable.idempotence", "true");
     set(setting, "acks", "all");
     set(setting, "queue.buffering.max.messages", "10000000");
@@ -197,6 +205,29 @@ enum fan_status producer_open(struct producer *producer, const struct producer_s
     rd_kafka_queue_t *queue = rd_kafka_queue_get_main(producer->handle);
     rd_kafka_queue_io_event_enable(queue, setup->events_fd, &one, sizeof(one));
     rd_kafka_queue_destroy(queue); /* our reference to it */
+    return FAN_OK;
+}
+
+enum fan_status producer_reader(const struct producer_setup *setup, rd_kafka_t **ret_handle,
+                                struct fan_error *reterr)
+{
+    struct setting setting = {.conf = rd_kafka_conf_new(), .fine = true};
+    set(&setting, "client.id", "pgfan");
+    set_common(&setting, setup->options);
+    set(&setting, "group.id", "pgfan"); /* the library wants one; nothing is committed */
+    set(&setting, "enable.auto.commit", "false");
+    set(&setting, "enable.partition.eof", "true");
+    set(&setting, "isolation.level", "read_committed");
+    set(&setting, "auto.offset.reset", "error");
+    rd_kafka_conf_set_log_cb(setting.conf, NULL); /* the producer says the same */
+    *ret_handle = setting.fine ? rd_kafka_new(RD_KAFKA_CONSUMER, setting.conf, setting.text,
+                                              sizeof(setting.text))
+                               : NULL;
+    if (*ret_handle == NULL) {
+        rd_kafka_conf_destroy(setting.conf);
+        return cannot_open(setup, setting.text, reterr);
+    }
+    (void)rd_kafka_poll_set_consumer(*ret_handle); /* it is one */
     return FAN_OK;
 }
 
@@ -266,25 +297,36 @@ static rd_kafka_resp_err_t create(rd_kafka_t *handle, rd_kafka_NewTopic_t *topic
     return code;
 }
 
-static rd_kafka_resp_err_t topic_create(struct producer *producer, const char *name, int timeout_ms)
+static rd_kafka_resp_err_t topic_create(struct producer *producer, const char *name, int partitions,
+                                        const struct conf_text_map *config, int timeout_ms)
 {
-    const struct kafka_topics *topics = &producer->setup.options->topics;
-    char text[PRODUCER_TEXT_MAX];
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
-        name, (int)topics->partitions, (int)topics->replication_factor, text, sizeof(text));
+    char text[PRODUCER_TEXT_MAX]; /* the code says enough */
+    int replicas = (int)producer->setup.options->topics.replication_factor;
+    rd_kafka_NewTopic_t *topic =
+        rd_kafka_NewTopic_new(name, partitions, replicas, text, sizeof(text));
     if (topic == NULL) {
         return RD_KAFKA_RESP_ERR__INVALID_ARG;
     }
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    for (size_t at = 0; at < topics->config.count && code == RD_KAFKA_RESP_ERR_NO_ERROR; at++) {
-        code = rd_kafka_NewTopic_set_config(topic, topics->config.pairs[at].key,
-                                            topics->config.pairs[at].value);
+    for (size_t at = 0; at < config->count && code == RD_KAFKA_RESP_ERR_NO_ERROR; at++) {
+        code = rd_kafka_NewTopic_set_config(topic, config->pairs[at].key, config->pairs[at].value);
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = create(producer->handle, topic, timeout_ms);
     }
     rd_kafka_NewTopic_destroy(topic);
     return code;
+}
+
+rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const char *name,
+                                              int timeout_ms)
+{
+    /* Small segments: only those that are closed are compacted, and the whole is read at each start. */
+    static struct conf_text_pair pairs[] = {{"cleanup.policy", "compact"},
+                                            {"segment.bytes", "16777216"},
+                                            {"min.cleanable.dirty.ratio", "0.01"}};
+    static const struct conf_text_map config = {.pairs = pairs, .count = CONF_COUNT(pairs)};
+    return topic_create(producer, name, 1, &config, timeout_ms);
 }
 
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
@@ -303,9 +345,11 @@ rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, 
     if (producer->topics_count == KAFKA_TOPICS_MAX) {
         return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
     }
-    rd_kafka_resp_err_t code = producer->setup.options->topics.create
-                                   ? topic_create(producer, name, timeout_ms)
-                                   : RD_KAFKA_RESP_ERR_NO_ERROR;
+    const struct kafka_topics *topics = &producer->setup.options->topics;
+    rd_kafka_resp_err_t code =
+        topics->create
+            ? topic_create(producer, name, (int)topics->partitions, &topics->config, timeout_ms)
+            : RD_KAFKA_RESP_ERR_NO_ERROR;
     struct producer_topic *topic =
         code == RD_KAFKA_RESP_ERR_NO_ERROR ? calloc(1, sizeof(*topic) + size) : NULL;
     if (topic == NULL) {

@@ -56,6 +56,18 @@ void producer_close(struct producer *producer);
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
                                    rd_kafka_topic_t **ret_topic);
 
+/* Makes sure that there is a checkpoint topic of that name: compacted, of one partition. */
+rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const char *name,
+                                              int timeout_ms);
+
+/* A consumer of committed records with the same properties; the caller destroys it. */
+enum fan_status producer_reader(const struct producer_setup *setup, rd_kafka_t **ret_handle,
+                                struct fan_error *reterr) FAN_MUST_CHECK;
+
+/* Takes note of what a call complained about. */
+void producer_note(struct producer *producer, rd_kafka_resp_err_t code, const char *text,
+                   bool fatal);
+
 /* Calls `reported`, and takes note of complaints; waits for `timeout_ms` at most for the first. */
 void producer_serve(struct producer *producer, int timeout_ms);
 

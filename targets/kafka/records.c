@@ -281,8 +281,11 @@ static enum fan_status make_key(struct making *making, struct record_part *ret_k
 static enum fan_status add(struct making *making, const struct record_part *key,
                            const struct record_part *value, struct fan_error *reterr)
 {
-    const struct kafka_record record = {
-        .topic = making->topic, .key = *key, .value = *value, .headers = making->headers};
+    const struct kafka_record record = {.event = making->event,
+                                        .topic = making->topic,
+                                        .key = *key,
+                                        .value = *value,
+                                        .headers = making->headers};
     size_t size = key->size + value->size + making->headers_size;
     if (size + RECORD_OVERHEAD > making->rules->size_max) {
         (void)fan_fail(reterr, FAN_POISON, "a record of %zu bytes is too large for this target",

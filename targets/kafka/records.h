@@ -48,6 +48,7 @@ struct record_part {
 };
 
 struct kafka_record {
+    size_t event; /* of the batch */
     size_t topic; /* place of its name in the text, with a NUL */
     struct record_part key;
     struct record_part value;

@@ -25,7 +25,7 @@ static int milliseconds_left(const struct kafka_request *request)
     return left_ms < 1 ? 1 : left_ms > 3600000 ? 3600000 : (int)left_ms;
 }
 
-static bool is_stopping(struct kafka_target *kafka)
+bool sender_is_stopping(struct kafka_target *kafka)
 {
     (void)pthread_mutex_lock(&kafka->lock); /* cannot fail: a plain mutex that we do not hold */
     bool stopping = kafka->stopping;
@@ -47,7 +47,7 @@ static void request_end(struct kafka_request *request)
     kafka_request_answer(request, status, &error);
 }
 
-static void request_fault(struct kafka_request *request, rd_kafka_resp_err_t code)
+void sender_fault(struct kafka_request *request, rd_kafka_resp_err_t code)
 {
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR && kafka_fault_is_worse(code, request->code)) {
         request->code = code;
@@ -57,7 +57,7 @@ static void request_fault(struct kafka_request *request, rd_kafka_resp_err_t cod
 void sender_reported(void *context, rd_kafka_resp_err_t code)
 {
     struct kafka_request *request = context;
-    request_fault(request, code);
+    sender_fault(request, code);
     request->open--;
     if (request->open == 0 && request->handed_over) {
         request_end(request);
@@ -118,7 +118,7 @@ static rd_kafka_resp_err_t record_send(struct kafka_request *request,
     return code;
 }
 
-static rd_kafka_resp_err_t request_send(struct kafka_request *request)
+rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first)
 {
     struct kafka_target *kafka = request->target;
     const struct record_list *records = &request->records;
@@ -127,6 +127,9 @@ static rd_kafka_resp_err_t request_send(struct kafka_request *request)
     size_t place = SIZE_MAX;
     for (size_t at = 0; at < records->count && code == RD_KAFKA_RESP_ERR_NO_ERROR; at++) {
         const struct kafka_record *record = &records->items[at];
+        if (record->event < first) {
+            continue;
+        }
         if (record->topic != place) {
             code = producer_topic(&kafka->producer, records_topic(records, record),
                                   milliseconds_left(request), &topic);
@@ -146,7 +149,11 @@ static void request_begin(struct kafka_request *request)
     request->open = 0;
     request->code = RD_KAFKA_RESP_ERR_NO_ERROR;
     request->handed_over = false;
-    request_fault(request, request_send(request));
+    if (request->target->options->delivery == KAFKA_EXACTLY_ONCE) {
+        exactly_send(request);
+    } else {
+        sender_fault(request, sender_hand_over(request, 0));
+    }
     request->handed_over = true;
     if (request->open == 0) {
         request_end(request);
@@ -189,6 +196,7 @@ static void producer_renew(struct kafka_target *kafka)
               LOG_TEXT("pipeline", kafka->context.pipeline),
               LOG_TEXT("target", kafka->context.target), LOG_TEXT("error", producer->trouble_text));
     producer_close(producer);
+    kafka->exactly.ready = false;
     enum fan_status status = producer_open(producer, &kafka->producer_setup, &error);
     if (status != FAN_OK) {
         const struct outcome outcome = {
@@ -215,7 +223,7 @@ void *sender_run(void *target)
     struct kafka_target *kafka = target;
     struct producer *producer = &kafka->producer;
     thread_set_name("kafka");
-    while (!is_stopping(kafka) && producer->handle != NULL) {
+    while (!sender_is_stopping(kafka) && producer->handle != NULL) {
         struct kafka_request *request = queue_take(kafka);
         if (request != NULL) {
             request_begin(request);

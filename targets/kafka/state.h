@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "targets/kafka/exactly.h"
 #include "targets/kafka/kafka_target.h"
 #include "targets/kafka/producer.h"
 #include "targets/kafka/records.h"
@@ -51,6 +52,8 @@ struct kafka_target {
     /* The sender's thread, while it runs. */
     struct producer producer;
     struct producer_setup producer_setup;
+    char transactional_id[TRANSACTIONAL_ID_MAX];
+    struct exactly exactly;
     size_t open; /* requests with open records */
 };
 
@@ -69,5 +72,10 @@ void kafka_request_answer(struct kafka_request *request, enum fan_status status,
 void *sender_run(void *target);
 /* The report of a record; `request` is a struct kafka_request. */
 void sender_reported(void *request, rd_kafka_resp_err_t code);
+/* The request failed with that code, unless with a worse one before. */
+void sender_fault(struct kafka_request *request, rd_kafka_resp_err_t code);
+/* Gives the records of events [first, ...) to the library; each that it took counts as open. */
+rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first);
+bool sender_is_stopping(struct kafka_target *kafka);
 
 #endif

@@ -2,14 +2,16 @@
 
 import collections
 import json
+import os
+import random
 
 import pytest
 
 from pgfan_test import verify, workload
 from pgfan_test.engine import pgfan
-from pgfan_test.kafka import Broker, versions
+from pgfan_test.kafka import Broker, run, versions
 from pgfan_test.process import free_port
-from pgfan_test.wait import holds_for, wait_until
+from pgfan_test.wait import holds_for, pause, wait_until
 from pgfan_test.workload import Workload
 
 FAST = {"backoff": "50ms", "backoff_max": "500ms", "max_attempts": 3}
@@ -271,3 +273,85 @@ def test_credentials_open_the_door_and_are_never_shown(scene, guarded):
     found = guarded.read(scene.slot)
     assert [v["after"]["id"] for v in values(found)] == [1]
     assert "S3CR3T" not in engine.stderr()
+
+
+ROUNDS = {"engine": int(os.environ.get("PGFAN_EXACTLY_ROUNDS", "10")),
+          "broker": int(os.environ.get("PGFAN_EXACTLY_BROKER_ROUNDS", "2"))}
+
+
+def exactly(scene, broker, **more):
+    return kafka(scene, broker, delivery="exactly_once", deadline="10s",
+                 topics={"create": True, "partitions": 2}, **more)
+
+
+def test_k8_every_change_once_after_kill_9_of_engine_and_broker(own_scene, own_broker):
+    """Rounds in the middle of a workload; a reader of committed records finds each change once."""
+    scene, broker = own_scene(), own_broker()
+    workload.create(scene.server, scene.database)
+    chance = random.Random(7)
+    conf = conf_of(scene, exactly(scene, broker), workload.TABLES, batch={"max_events": 50})
+    engine = scene.engine(conf).start()
+    load = Workload(scene.server, scene.database, 12, rate=100)
+    rounds = ["engine"] * ROUNDS["engine"] + ["broker"] * ROUNDS["broker"]
+    chance.shuffle(rounds)
+    for what in rounds:
+        before = scene.server.confirmed(scene.slot)
+        wait_until(lambda: scene.server.confirmed(scene.slot) > before, 60, "changes are delivered")
+        pause(chance.random() * 0.5)
+        if what == "engine":
+            engine.kill9()
+            engine.launch()
+        else:
+            broker.kill()
+            broker.start()
+    load.stop()
+    scene.caught_up(timeout=120)
+    wait_until(lambda: engine.state() == "STREAMING", 60, "no backlog is left")
+    assert letters(engine) == []
+    records = broker.read(scene.slot, committed=True)
+    assert len({record.headers["pgfan-id"] for record in records}) == len(records)
+    assert verify.workload(scene.server, scene.database, first_deliveries(records)) > 100
+
+
+def test_k8_poison_in_a_batch_leaves_the_others_once(scene, cluster):
+    table(scene)
+    target = exactly(scene, cluster, properties={"message.max.bytes": "20000"})
+    engine = scene.engine(conf_of(scene, target)).start()
+    scene.sql("""INSERT INTO t SELECT i, CASE WHEN i % 40 = 0 THEN repeat('x', 30000) ELSE 'y' END
+                 FROM generate_series(1, 100) i""")
+    scene.caught_up()
+    engine.kill9()
+    engine.start()
+    scene.sql("INSERT INTO t VALUES (101, 'y')")
+    scene.caught_up()
+    assert [entry["key"] for entry in letters(engine)] == ['{"id":40}', '{"id":80}']
+    found = [v["after"]["id"] for v in values(cluster.read(scene.slot, committed=True))]
+    assert sorted(found) == [i for i in range(1, 102) if i not in (40, 80)]
+
+
+def test_k8_dead_letters_are_written_although_they_lie_before_the_place(scene, cluster):
+    table(scene)
+    small = {"message.max.bytes": "20000"}
+    engine = scene.engine(conf_of(scene, exactly(scene, cluster, properties=small))).start()
+    scene.sql("INSERT INTO t VALUES (1, 'y'), (2, repeat('x', 30000)), (3, 'z')")
+    scene.caught_up()
+    assert engine.stop() == 0
+    engine.rewrite(conf_of(scene, exactly(scene, cluster)))
+    engine.start()
+    done = pgfan("dlq", "replay", "-c", engine.conf_path)
+    assert "1 succeeded, 0 failed" in done.stdout, done.stdout + done.stderr
+    found = [v["after"]["id"] for v in values(cluster.read(scene.slot, committed=True))]
+    assert sorted(found) == [1, 2, 3]
+
+
+def test_k8_another_engine_of_the_same_pipeline_is_fenced(scene, cluster):
+    """The older one stops, and says why; whatever it had open is not committed."""
+    table(scene)
+    engine = scene.engine(conf_of(scene, exactly(scene, cluster))).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    scene.caught_up()
+    system, = scene.server.sql(scene.database, "SELECT system_identifier FROM pg_control_system()")
+    run("kafkafence", cluster.brokers, f"pgfan/{system[0]}/{scene.slot}/all/bus")
+    scene.sql("INSERT INTO t VALUES (2, 'b')")
+    wait_until(lambda: engine.state() == "ERROR", 60, "the older one stops")
+    assert "another pgfan" in json.dumps(engine.pipeline()) or "fenced" in engine.reason().lower()

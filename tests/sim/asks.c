@@ -52,6 +52,13 @@ static bool is_poison(const struct asks *self, size_t event)
            (*outside_flag(self->outside, event) & FLAG_MENDED) == 0;
 }
 
+/* Whether it wants its requests in order, see target.h. */
+static bool in_order(const void *options)
+{
+    const struct outside *outside = options;
+    return (outside->world->seed + outside->pipeline * 3 + outside->target) % 3 == 0;
+}
+
 /* ---- what it takes ---- */
 
 /* Whether the target will not get the event any more, or has it, so that order is no question. */
@@ -439,6 +446,27 @@ static void check_request(struct asks *self, struct request *request)
     }
 }
 
+/* Everything before the request is there, or a letter or gap row in the store. */
+static void check_in_order(const struct asks *self, const struct batch *batch)
+{
+    enum { SETTLED = FLAG_SEEN | FLAG_GAP | FLAG_MARKED | FLAG_POISON | FLAG_PARKED };
+    struct outside *outside = self->outside;
+    size_t first = outside_event(outside, batch->events[0].position);
+    if (self->count > 0) {
+        world_fail(outside->world, "p%zu t%zu: two requests are open, and it wants one",
+                   outside->pipeline, outside->target);
+    }
+    while (outside->asked < first && (!outside_wants(outside, outside->asked) ||
+                                      (*outside_flag(outside, outside->asked) & SETTLED) != 0)) {
+        outside->asked++;
+    }
+    if (outside->asked < first && !is_dropped(outside, outside->asked)) {
+        world_fail(outside->world, "p%zu t%zu: e%zu is asked for before e%zu is anywhere",
+                   outside->pipeline, outside->target, first, outside->asked);
+    }
+    sometimes(SOMETIMES_ASKED_IN_ORDER);
+}
+
 static enum fan_status request(struct target *target, struct batch *batch, struct answer *answer,
                                int64_t now_us, struct fan_error *reterr)
 {
@@ -460,6 +488,9 @@ static enum fan_status request(struct target *target, struct batch *batch, struc
     struct request *open = &self->open[self->count];
     *open = (struct request){.batch = batch_ref(batch), .answer = answer};
     check_request(self, open);
+    if (in_order(outside) && !answer->again) {
+        check_in_order(self, batch);
+    }
     self->count++;
     if (self->count > self->context.requests_max) {
         world_fail(world, "p%zu t%zu: more than max_inflight requests", outside->pipeline,
@@ -550,6 +581,7 @@ static void destroy(struct target *target)
 }
 
 const struct target_type asks_type = {.name = "asks",
+                                      .in_order = in_order,
                                       .create = create,
                                       .start = start,
                                       .request = request,

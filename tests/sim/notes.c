@@ -64,6 +64,7 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_OVERFLOW_SPILLED] = "full buffer went to the spill",
     [SOMETIMES_GUARD_SPILLED] = "slot guard: held pipeline spills",
     [SOMETIMES_GUARD_DETACHED] = "slot guard: held pipeline is given up",
+    [SOMETIMES_ASKED_IN_ORDER] = "request that had to wait for what comes before it",
     [SOMETIMES_REPLAYED] = "letter replayed",
     [SOMETIMES_REPLAYED_TWICE] = "letter replayed that was gone by then",
     [SOMETIMES_REPLAY_REFUSED] = "replayed letter refused again",

@@ -95,6 +95,7 @@ struct outside {
     size_t durable;
     size_t verified;                /* events before it were checked against confirmed positions */
     size_t verified_marked;         /* and against checkpoints */
+    size_t asked;                   /* events before it were settled when it was asked in order */
     struct fan_position checkpoint; /* in the vault */
     struct fan_position settled;    /* the same */
     unsigned retries_left;

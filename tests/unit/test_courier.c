@@ -150,8 +150,17 @@ static void waits(void *context, size_t first, size_t last, size_t count, uint32
     waits_count++;
 }
 
+static bool holds; /* may_send() says no */
+
+static bool may_send(void *context)
+{
+    (void)context; /* there is one courier */
+    return !holds;
+}
+
 static void open_courier(size_t lanes)
 {
+    holds = false;
     memset(&far, 0, sizeof(far));
     far.base.type = &far_type;
     memset(convicted, 0, sizeof(convicted));
@@ -164,8 +173,11 @@ static void open_courier(size_t lanes)
     rng = rng_seeded(11);
     pool = batch_pool_create(1, true, 2, 1 << 20);
     ck_assert_ptr_nonnull(pool);
-    const struct courier_hooks hooks = {
-        .is_parked = is_parked, .convict = convict, .parked = parked, .waits = waits};
+    const struct courier_hooks hooks = {.is_parked = is_parked,
+                                        .convict = convict,
+                                        .parked = parked,
+                                        .may_send = may_send,
+                                        .waits = waits};
     const struct backoff backoff = {.base_us = 1000, .max_us = 30000};
     struct fan_error error;
     ck_assert_int_eq(courier_init(&courier, &far.base, 0, pool, 0, lanes, backoff, hooks, &error),
@@ -637,6 +649,40 @@ START_TEST(courier_no_room_is_no_failure)
 }
 END_TEST
 
+/* Nothing goes out while the owner says no: not the first request, nor what follows a conviction. */
+START_TEST(courier_sends_only_when_it_may)
+{
+    open_courier(1);
+    far.poison[0] = true;
+    begin(4, 0, 0);
+    holds = true;
+    courier_send(&courier, &rng, 1);
+    ck_assert_uint_eq(far.open, 0);
+    holds = false;
+    courier_send(&courier, &rng, 1);
+    ck_assert_uint_eq(far.open, 1);
+    ck_assert(!far.answers[0]->again);
+    while (convictions == 0) {
+        answer_at(0, FAN_AGAIN, 2);
+        holds = convictions > 0;
+        courier_send(&courier, &rng, 2);
+    }
+    ck_assert_uint_eq(far.open, 0);
+    ck_assert_uint_eq(far.took_count, 0);
+    holds = false;
+    run(3);
+    ck_assert(courier_done(&courier));
+    ck_assert_uint_eq(far.took_count, 3);
+    courier_end(&courier);
+    courier.again = true;
+    begin(1, 0, 0);
+    courier_send(&courier, &rng, 4);
+    ck_assert(far.answers[0]->again);
+    answer_at(0, FAN_OK, 5);
+    close_courier();
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = tcase_create("courier");
@@ -661,5 +707,6 @@ int main(void)
     tcase_add_test(cases, courier_fatal_sends_nothing_more);
     tcase_add_test(cases, courier_abandoned_requests_are_pending_again);
     tcase_add_test(cases, courier_no_room_is_no_failure);
+    tcase_add_test(cases, courier_sends_only_when_it_may);
     return suite_run("courier", cases);
 }

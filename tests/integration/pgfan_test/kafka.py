@@ -25,14 +25,19 @@ def versions():
     return sorted(path.name for path in DEPS.iterdir()) if DEPS.exists() else []
 
 
+def run(tool, *words):
+    """A tool of tests/tools: what it prints."""
+    path = ROOT / os.environ.get("PGFAN_BUILD", "build") / "tests" / "tools" / tool
+    done = subprocess.run([path, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def read(brokers, prefix, committed=False, **properties):
-    tool = ROOT / os.environ.get("PGFAN_BUILD", "build") / "tests" / "tools" / "kafkaread"
     properties["isolation.level"] = "read_committed" if committed else "read_uncommitted"
     pairs = [f"{name}={value}" for name, value in properties.items()]
-    done = subprocess.run([tool, brokers, prefix, *pairs],
-                          capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return [Record(**json.loads(line)) for line in done.stdout.splitlines()]
+    lines = run("kafkaread", brokers, prefix, *pairs).splitlines()
+    return [Record(**json.loads(line)) for line in lines]
 
 
 class Broker:
