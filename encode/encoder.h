@@ -22,6 +22,12 @@
 /* What to write for a value that JSON has no number for: NaN, Infinity, -Infinity. */
 enum special_values { SPECIAL_STRING = 0, SPECIAL_NULL, SPECIAL_FAIL };
 
+/* Where the attributes of a CloudEvent stand: in one JSON object with the data, or apart from it, in
+ * headers that the target makes (encode/cloudevents.h). */
+enum cloudevents_mode { CLOUDEVENTS_STRUCTURED = 0, CLOUDEVENTS_BINARY };
+/* Whose names, values and order they have. */
+enum cloudevents_compat { CLOUDEVENTS_OWN = 0, CLOUDEVENTS_DEBEZIUM };
+
 /* Everything that makes two targets' bytes differ; targets with equal settings share them. */
 struct encode_settings {
     const struct encoder_type *type;
@@ -29,6 +35,8 @@ struct encode_settings {
     enum special_values special_values;
     bool transactions; /* marks stand around the events of each transaction; see assembler.h */
     bool records; /* each event is records with keys, see record.h; of an envelope that has them */
+    enum cloudevents_mode cloudevents_mode; /* these two: zero for other envelopes */
+    enum cloudevents_compat cloudevents_compat;
 };
 
 /* Where a transaction begins and where it is over, for targets that ask for it. */

@@ -11,19 +11,14 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
-#include "base/utf8.h"
-#include "base/wire.h"
+#include "encode/content.h"
 #include "encode/json.h"
-#include "encode/row_object.h"
+#include "encode/time_text.h"
 #include "encode/value.h"
 
 enum {
     PIECE_MAX = 64 * 1024, /* of the texts made from the conf's and the server's names */
     NUMBERS_MAX = 128,     /* room for the numbers between the kept texts */
-    TRUNCATE_CASCADE = 1,
-    TRUNCATE_RESTART_IDENTITY = 2,
-    MESSAGE_TRANSACTIONAL = 1,
 };
 
 struct native {
@@ -38,9 +33,7 @@ struct native {
     uint32_t cached_xid;
     struct bytes position;
     struct bytes origin;
-    int64_t clock_second; /* whose text is in `clock`; transactions come many a second */
-    size_t clock_size;    /* 0: none */
-    char clock[CLOCK_TEXT_SIZE];
+    struct time_text clock;
 };
 
 static enum fan_status native_create(const struct encode_settings *settings,
@@ -112,27 +105,6 @@ static void append_lsn(struct bytes *out, struct fan_lsn lsn)
     bytes_append(out, text, lsn_format(lsn, text));
 }
 
-/* Appends the time; within one second only its last digits are made again. */
-static void append_time(struct native *native, int64_t time_us, struct bytes *out)
-{
-    enum { MICROS_SIZE = 6, END_SIZE = 1 };
-    int64_t second = time_us / 1000000;
-    if (native->clock_size == 0 || second != native->clock_second || time_us < 0) {
-        native->clock_size = clock_format_utc(time_us, native->clock);
-        native->clock_second = second;
-    } else {
-        int64_t micros = time_us % 1000000;
-        char *digits = native->clock + native->clock_size - MICROS_SIZE - END_SIZE;
-        for (int i = MICROS_SIZE - 1; i >= 0; i--) {
-            digits[i] = (char)('0' + micros % 10);
-            micros /= 10;
-        }
-    }
-    bytes_append_char(out, '"');
-    bytes_append(out, native->clock, native->clock_size);
-    bytes_append_char(out, '"');
-}
-
 /* Makes the texts that every event of a transaction ends with. */
 static void tail_prepare(struct native *native, const struct change *change)
 {
@@ -155,7 +127,10 @@ static void tail_prepare(struct native *native, const struct change *change)
     if (change->commit_time_us == 0) {
         BYTES_APPEND_LITERAL(origin, "null");
     } else {
-        append_time(native, change->commit_time_us, origin);
+        time_text_set(&native->clock, change->commit_time_us);
+        bytes_append_char(origin, '"');
+        bytes_append(origin, native->clock.text, native->clock.size);
+        bytes_append_char(origin, '"');
     }
     BYTES_APPEND_LITERAL(origin, ",\"id\":\"");
     bytes_append(origin, native->id_prefix.data, native->id_prefix.size);
@@ -238,6 +213,14 @@ static void write_tail(struct native *native, const struct change *change, struc
 static void write_head(const struct change *change, struct bytes *out)
 {
     const struct relation *relation = change->relation;
+    if (change->op == CHANGE_MESSAGE) {
+        BYTES_APPEND_LITERAL(out, "{\"op\":\"m\",");
+        return;
+    }
+    if (change->op == CHANGE_GAP) {
+        BYTES_APPEND_LITERAL(out, "{\"op\":\"g\",\"table\":null,");
+        return;
+    }
     uint8_t *at = json_room(out, relation->json_table_size + 32 + RELATION_JSON_PAD);
     if (at == NULL) {
         return;
@@ -246,137 +229,8 @@ static void write_head(const struct change *change, struct bytes *out)
     *at++ = change->op;
     at = JSON_WRITE_LITERAL(at, "\",\"table\":");
     at = json_write_padded(at, relation->json_table, relation->json_table_size);
-    json_done(out, JSON_WRITE_LITERAL(at, ",\"key\":"));
-}
-
-static void write_row_change(struct native *native, const struct change *change, struct bytes *out)
-{
-    struct row_pair old = row_pair_old(change);
-    struct row_pair row = row_pair_new(change);
-    write_head(change, out);
-    if (change->relation->has_key) {
-        (void)row_object_write(&native->values, change->new_offset != 0 ? row : old, COLUMNS_KEY,
-                               out);
-    } else {
-        BYTES_APPEND_LITERAL(out, "null");
-    }
-    if (change->old_offset != 0) {
-        BYTES_APPEND_LITERAL(out, ",\"before\":");
-        (void)row_object_write(&native->values, old,
-                               change->old_row == OLD_ROW_FULL ? COLUMNS_ALL : COLUMNS_IDENTITY,
-                               out);
-    }
-    if (change->new_offset != 0) {
-        BYTES_APPEND_LITERAL(out, ",\"after\":");
-        if (row_object_write(&native->values, row, COLUMNS_ALL, out)) {
-            row_object_unchanged(row, out);
-        }
-    }
-}
-
-static void write_truncate(const struct change *change, struct bytes *out)
-{
-    write_head(change, out);
-    BYTES_APPEND_LITERAL(out, "null");
-    if ((change->truncate_flags & TRUNCATE_CASCADE) != 0) {
-        BYTES_APPEND_LITERAL(out, ",\"cascade\":true");
-    }
-    if ((change->truncate_flags & TRUNCATE_RESTART_IDENTITY) != 0) {
-        BYTES_APPEND_LITERAL(out, ",\"restart_identity\":true");
-    }
-}
-
-/* Logical Replication Message Formats, "Message": 'M', flags, LSN, prefix, length, content. */
-static bool write_message(const struct change *change, struct bytes *out)
-{
-    struct wire wire;
-    wire_init(&wire, message_payload(change->message), message_payload_size(change->message));
-    (void)wire_u8(&wire); /* the tag */
-    uint8_t flags = wire_u8(&wire);
-    (void)wire_u64(&wire); /* the LSN is in the change's position */
-    const char *prefix = wire_cstring(&wire);
-    size_t size = wire_u32(&wire);
-    const uint8_t *content = wire_bytes(&wire, size);
-    if (!wire_ok(&wire)) {
-        return false;
-    }
-    BYTES_APPEND_LITERAL(out, "{\"op\":\"m\",\"prefix\":");
-    json_write_string(out, prefix, strlen(prefix));
-    BYTES_APPEND_LITERAL(out, ",\"content\":");
-    if (utf8_valid(content, size)) {
-        json_write_string(out, (const char *)content, size);
-    } else {
-        json_write_base64(out, content, size);
-        BYTES_APPEND_LITERAL(out, ",\"encoding\":\"base64\"");
-    }
-    if ((flags & MESSAGE_TRANSACTIONAL) != 0) {
-        BYTES_APPEND_LITERAL(out, ",\"transactional\":true");
-    } else {
-        BYTES_APPEND_LITERAL(out, ",\"transactional\":false");
-    }
-    return true;
-}
-
-static void append_position(struct bytes *out, struct fan_position position)
-{
-    uint8_t number[20];
-    bytes_append_char(out, '"');
-    append_lsn(out, position.commit_lsn);
-    if (position.seq < 0) {
-        BYTES_APPEND_LITERAL(out, ":-1");
-    } else {
-        bytes_append_char(out, ':');
-        uint64_t seq = (uint64_t)position.seq;
-        bytes_append(out, number, (size_t)(json_write_u64(number, seq) - number));
-    }
-    bytes_append_char(out, '"');
-}
-
-static void write_gap(const struct change_gap *gap, struct bytes *out)
-{
-    uint8_t number[20];
-    BYTES_APPEND_LITERAL(out, "{\"op\":\"g\",\"table\":null,\"from\":");
-    append_position(out, gap->first);
-    BYTES_APPEND_LITERAL(out, ",\"to\":");
-    append_position(out, gap->last);
-    BYTES_APPEND_LITERAL(out, ",\"count\":");
-    bytes_append(out, number, (size_t)(json_write_u64(number, gap->count) - number));
-}
-
-/*
- * A buffer does not say whether its maximum or the memory stopped it. It was the maximum if the
- * largest single request that this change can make would not have fitted below it.
- */
-static bool is_too_large(const struct change *change, const struct bytes *out)
-{
-    size_t largest = JSON_REQUEST_MAX;
-    if (change->message != NULL && change->message->size > JSON_REQUEST_MAX / 3) {
-        largest = (size_t)change->message->size * 3;
-    }
-    return out->failed && out->size_max - out->size < largest;
-}
-
-/* Says why the event was not written. */
-static enum fan_status native_failed(const struct native *native, const struct change *change,
-                                     bool too_large, struct fan_error *reterr)
-{
-    const char *schema = change->relation == NULL ? "" : change->relation->schema;
-    const char *table = change->relation == NULL ? "(message)" : change->relation->name;
-    if (native->values.refused) {
-        enum fan_status status =
-            fan_fail(reterr, FAN_POISON,
-                     "cannot encode a row of \"%s.%s\": a float is NaN or infinite", schema, table);
-        fan_error_annotate(reterr, "SPECIAL_VALUE", "%s",
-                           "set special_values of the target to string or null");
-        return status;
-    }
-    if (too_large) {
-        return fan_fail(reterr, FAN_POISON,
-                        "cannot encode a change of \"%s.%s\": it is larger than an event may be",
-                        schema, table);
-    }
-    return fan_fail(reterr, FAN_RETRY, "could not encode a change of \"%s.%s\": out of memory",
-                    schema, table);
+    *at++ = ',';
+    json_done(out, at);
 }
 
 static enum fan_status native_encode(struct encoder *encoder, const struct change *change,
@@ -384,31 +238,15 @@ static enum fan_status native_encode(struct encoder *encoder, const struct chang
 {
     struct native *native = (struct native *)encoder;
     size_t start = out->size;
-    native->values.refused = false;
-    native->values.scratch_failed = false;
-    switch (change->op) {
-    case CHANGE_TRUNCATE:
-        write_truncate(change, out);
-        break;
-    case CHANGE_MESSAGE:
-        if (!write_message(change, out)) {
-            return fan_fail(reterr, FAN_POISON,
-                            "cannot encode a logical message: its bytes end too early");
-        }
-        break;
-    case CHANGE_GAP:
-        write_gap(change->gap, out);
-        break;
-    default:
-        write_row_change(native, change, out);
-        break;
+    content_begin(&native->values);
+    write_head(change, out);
+    enum fan_status status = content_write(&native->values, change, out, reterr);
+    if (status != FAN_OK) {
+        bytes_truncate(out, start);
+        return status;
     }
     write_tail(native, change, out);
-    if (__builtin_expect(!out->failed && !native->values.refused && !native->values.scratch_failed,
-                         1)) {
-        return FAN_OK;
-    }
-    bool too_large = is_too_large(change, out);
-    bytes_truncate(out, start);
-    return native_failed(native, change, too_large, reterr);
+    return content_ok(&native->values, out)
+               ? FAN_OK
+               : content_failed(&native->values, change, out, start, reterr);
 }

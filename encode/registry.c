@@ -1,10 +1,12 @@
 #include <string.h>
 
+#include "encode/cloudevents.h"
 #include "encode/encoder.h"
 #include "encode/native.h"
 
 const struct encoder_type *const encoder_types[] = {
     &native_encoder,
+    &cloudevents_encoder,
     NULL,
 };
 
