@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/check_cloudevents.h"
 #include "conf/check_delivery.h"
 #include "conf/nearest.h"
 #include "conf/value.h"
@@ -191,6 +192,7 @@ static void check_targets(const struct conf_decoder *decoder, const struct conf_
         const struct settings_target *target = settings_target_at(pipeline, i);
         const struct conf_node *item = nth_child(list, i);
         check_format(decoder, item, target);
+        conf_check_cloudevents(decoder, item, target);
         if (target->name == NULL) {
             continue;
         }

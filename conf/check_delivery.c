@@ -1,5 +1,7 @@
 #include "conf/check_delivery.h"
 
+#include "conf/check_cloudevents.h"
+
 /* As in conf/tables.c; those of `at_cap` as in enum deadletter_at_cap, which stands above conf. */
 enum { AT_CAP_REJECT = 1, AT_CAP_DROP_OLDEST = 2, MAX_PAYLOAD_DEFAULT = 64 * 1024 * 1024 };
 
@@ -136,6 +138,10 @@ static const char *why_no_transactions(const struct conf_decoder *decoder,
     if (target->special_values == SPECIAL_FAIL) {
         *ret_hint = "set \"special_values\" to string or null";
         return "\"special_values: fail\" takes single events out of them";
+    }
+    const char *why = conf_cloudevents_marks_fault(target, ret_hint);
+    if (why != NULL) {
+        return why;
     }
     *ret_hint = "remove \"transactions\"";
     return plugin != NULL && plugin->marks_fault != NULL ? plugin->marks_fault(target->options)

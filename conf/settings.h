@@ -56,12 +56,19 @@ struct settings_errors {
     int64_t poison_max; /* convictions in a minute; more convict the target */
 };
 
+/* Of targets with `format: cloudevents`. */
+struct settings_cloudevents {
+    int mode;   /* enum cloudevents_mode of encode/encoder.h */
+    int compat; /* enum cloudevents_compat of the same */
+};
+
 struct settings_target {
     char *name; /* default: the type */
     char *type;
     char *format;
     int special_values; /* enum special_values of encode/encoder.h */
     int int8;           /* 0 number, 1 string */
+    struct settings_cloudevents cloudevents;
     bool required;
     bool transactions;
     int64_t deadline_us;
@@ -139,6 +146,10 @@ struct conf_plugin {
     /* Of a target: why it cannot have marks of transactions with these options, or NULL. May be
      * NULL: it can. */
     const char *(*marks_fault)(const void *options);
+
+    /* Of a target: why it cannot put the attributes of an event into headers with these options, or
+     * NULL. A NULL pointer: it has no headers. */
+    const char *(*headers_fault)(const void *options);
 
     /* Of a target: it answers for single events, and may refuse one for good. */
     bool answers;

@@ -471,6 +471,51 @@ static const struct conf_choice special_values[] = {
     {"string", 0}, {"null", 1}, {"fail", 2}, {NULL, 0}};
 static const struct conf_choice int8_forms[] = {{"number", 0}, {"string", 1}, {NULL, 0}};
 
+/* The values are those of enum cloudevents_mode and enum cloudevents_compat there. */
+static const struct conf_choice cloudevents_modes[] = {{"structured", 0}, {"binary", 1}, {NULL, 0}};
+static const struct conf_choice cloudevents_compats[] = {{"none", 0}, {"debezium", 1}, {NULL, 0}};
+
+static const char *check_cloudevents(const void *section, const char **ret_key)
+{
+    const struct settings_cloudevents *cloudevents = section;
+    *ret_key = "compat";
+    return cloudevents->mode != 0 && cloudevents->compat != 0
+               ? "\"compat: debezium\" has no \"mode: binary\": its attributes have names that no "
+                 "header can carry back"
+               : NULL;
+}
+
+static const struct conf_option cloudevents_options[] = {
+    {.key = "mode",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_cloudevents, mode),
+     .value_default = "structured",
+     .choices = cloudevents_modes,
+     .help =
+         "`structured`: an event is one JSON object with its attributes and its data. `binary`: "
+         "the body is the data, the attributes are headers; for targets that have headers.",
+     .example = "binary"},
+    {.key = "compat",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_cloudevents, compat),
+     .value_default = "none",
+     .choices = cloudevents_compats,
+     .help =
+         "`debezium`: names, order and spelling of attributes as Debezium's CloudEvents converter "
+         "writes them; with `mode: structured`.",
+     .example = "debezium"},
+};
+
+static conf_rule *const cloudevents_rules[] = {check_cloudevents, NULL};
+
+static const struct conf_table cloudevents_table = {
+    .name = "cloudevents",
+    .help = "How events are written with `format: cloudevents`.",
+    .size = sizeof(struct settings_cloudevents),
+    OPTIONS(cloudevents_options),
+    .rules = cloudevents_rules,
+};
+
 static const struct conf_option target_options[] = {
     {.key = "name",
      .type = CONF_TEXT,
@@ -510,6 +555,11 @@ static const struct conf_option target_options[] = {
      .choices = int8_forms,
      .help = "How 64-bit integers are written. Readers that keep numbers as doubles need `string`.",
      .example = "number"},
+    {.key = "cloudevents",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings_target, cloudevents),
+     .table = &cloudevents_table,
+     .help = "See `pipelines[].targets[].cloudevents`."},
     {.key = "required",
      .type = CONF_BOOL,
      .offset = offsetof(struct settings_target, required),

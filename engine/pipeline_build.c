@@ -19,12 +19,17 @@ static struct encode_settings format_of(const struct settings_target *target)
     const struct encoder_type *encoder = encoder_type_find(target->format);
     const struct target_type *type = target_type_find(target->type);
     FAN_ASSERT(encoder != NULL && type != NULL); /* the conf decoder knows them */
+    bool cloudevents = encoder == encoder_type_find("cloudevents");
     return (struct encode_settings){
         .type = encoder,
         .records = encoder->records && type->records,
         .int8_as_string = target->int8 != 0,
         .special_values = (enum special_values)target->special_values,
         .transactions = target->transactions,
+        .cloudevents_mode =
+            cloudevents ? (enum cloudevents_mode)target->cloudevents.mode : CLOUDEVENTS_STRUCTURED,
+        .cloudevents_compat =
+            cloudevents ? (enum cloudevents_compat)target->cloudevents.compat : CLOUDEVENTS_OWN,
     };
 }
 
@@ -122,6 +127,7 @@ static enum fan_status outlet_create(struct pipeline *pipeline, const struct pip
         .target = target_settings->name,
         .index = (uint32_t)index,
         .format = format,
+        .encoding = &pipeline->assembler.formats[format],
         .records = format_of(target_settings).records,
         .lane = setup->first_lane + 2 * index,
         .outcomes = &pipeline->outcomes.sink,

@@ -28,6 +28,7 @@ const struct conf_plugins *engine_plugins(void)
                                               .table = target_types[index]->table,
                                               .address = target_types[index]->address,
                                               .marks_fault = target_types[index]->marks_fault,
+                                              .headers_fault = target_types[index]->headers_fault,
                                               .answers = target_types[index]->request != NULL};
         plugins.targets_count = index + 1;
     }

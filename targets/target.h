@@ -108,8 +108,11 @@ struct target_context {
     const char *target;
     uint32_t index; /* of the target in its pipeline; goes into outcomes */
     size_t format;  /* which encoding of a batch is this target's: index for batch_bytes() */
-    bool records;   /* events come as records, see encode/record.h */
-    uint64_t lane;  /* unique per target of the process: for io_executor */
+    /* How that encoding was asked for: a target with headers may have to make some of them. Borrowed,
+     * outlives the target. NULL: as the settings of the native envelope. */
+    const struct encode_settings *encoding;
+    bool records;  /* events come as records, see encode/record.h */
+    uint64_t lane; /* unique per target of the process: for io_executor */
     struct outcome_sink *outcomes;
     struct io_executor *executor;
     /* For event ids (encode/id.h). The system identifier is known from start() on. Borrowed. */
@@ -194,6 +197,10 @@ struct target_type {
      * before the dead letters of what comes before it are on disk. So when it has an event, every event
      * before it is there or a dead letter. NULL: it does not ask for that. */
     bool (*in_order)(const void *options);
+
+    /* Why it cannot put the attributes of an event into headers with these options (cloudevents
+     * `mode: binary`), or NULL. Static text. A NULL pointer: it has no headers. */
+    const char *(*headers_fault)(const void *options);
 
     /* What a durable event has survived to be called that: "disk", or "os" when a power cut may
      * still lose it. Static text. NULL: the far side answers for it, or nothing is kept. */

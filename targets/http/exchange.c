@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "encode/cloudevents.h"
 #include "targets/http/event_ids.h"
 
 #define MILLISECOND_US INT64_C(1000)
@@ -177,19 +178,26 @@ void exchange_reset(struct exchange *exchange)
     exchange->headers = NULL;
 }
 
+/* Appends the header that `text` holds. */
+static bool append_line(struct exchange *exchange)
+{
+    const char *text = bytes_text(&exchange->text);
+    struct curl_slist *headers =
+        bytes_ok(&exchange->text) ? curl_slist_append(exchange->headers, text) : NULL;
+    if (headers == NULL) {
+        return false;
+    }
+    exchange->headers = headers;
+    return true;
+}
+
 static bool add_header(struct exchange *exchange, const char *name, const char *value)
 {
     struct bytes *line = &exchange->text;
     bytes_clear(line);
     /* "Name;" is how libcurl is told of a header without a value. */
     bytes_append_format(line, value[0] != '\0' ? "%s: %s" : "%s;", name, value);
-    const char *text = bytes_text(line);
-    struct curl_slist *headers = bytes_ok(line) ? curl_slist_append(exchange->headers, text) : NULL;
-    if (headers == NULL) {
-        return false;
-    }
-    exchange->headers = headers;
-    return true;
+    return append_line(exchange);
 }
 
 /* The id of one event, or `<first id>~<last id>~<count>`. */
@@ -227,14 +235,73 @@ static bool add_signature(struct exchange *exchange, const char *id, const char 
     return fine;
 }
 
-static const char *content_type(const struct http_options *options)
+/* A character as a value of an attribute has it in a header: CloudEvents 1.0, HTTP protocol binding,
+ * "HTTP Header Values". */
+static bool is_header_letter(char byte)
 {
+    return byte > ' ' && byte <= '~' && byte != '"' && byte != '%';
+}
+
+static bool add_attribute(struct exchange *exchange, const struct cloudevents_attribute *attribute)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    struct bytes *line = &exchange->text;
+    bytes_clear(line);
+    bytes_append_format(line, "ce-%s: ", attribute->name);
+    for (size_t i = 0; i < attribute->value_size; i++) {
+        char byte = attribute->value[i];
+        if (is_header_letter(byte)) {
+            bytes_append_char(line, byte);
+        } else {
+            const char escaped[] = {'%', digits[(uint8_t)byte >> 4], digits[(uint8_t)byte & 15]};
+            bytes_append(line, escaped, sizeof(escaped));
+        }
+    }
+    return append_line(exchange);
+}
+
+/* The attributes of the one event, whose data is the body. */
+static bool add_attributes(struct exchange *exchange, const struct exchange_run *run)
+{
+    const struct batch_label label = batch_label(run->batch, run->first);
+    struct cloudevents_attributes attributes;
+    cloudevents_attributes(exchange->settings->encode, &run->batch->events[run->first], &label,
+                           &attributes);
+    bool fine = true;
+    for (size_t i = 0; fine && i < attributes.count; i++) {
+        fine = add_attribute(exchange, &attributes.items[i]);
+    }
+    return fine;
+}
+
+/* Without a charset JSON is UTF-8 (RFC 8259); the specification's own examples have one. */
+static const char *content_type_of_events(const struct exchange_settings *settings)
+{
+    const struct http_options *options = settings->options;
+    if (options->mode == HTTP_MODE_BATCH && options->body == HTTP_BODY_NDJSON) {
+        return "application/x-ndjson";
+    }
+    switch (settings->events) {
+    case HTTP_EVENTS_CLOUD:
+        return options->mode == HTTP_MODE_SINGLE
+                   ? "application/cloudevents+json; charset=utf-8"
+                   : "application/cloudevents-batch+json; charset=utf-8";
+    case HTTP_EVENTS_CLOUD_BINARY:
+        return CLOUDEVENTS_DATA_TYPE;
+    default:
+        return "application/json";
+    }
+}
+
+static const char *content_type(const struct exchange_settings *settings)
+{
+    const struct http_options *options = settings->options;
     for (size_t i = 0; i < options->headers.count; i++) {
         if (strcasecmp(options->headers.pairs[i].key, "content-type") == 0) {
             return options->headers.pairs[i].value;
         }
     }
-    return options->body == HTTP_BODY_NDJSON ? "application/x-ndjson" : "application/json";
+    return content_type_of_events(settings);
 }
 
 static bool add_own_headers(struct exchange *exchange, const struct exchange_run *run)
@@ -243,7 +310,7 @@ static bool add_own_headers(struct exchange *exchange, const struct exchange_run
     char timestamp[24];
     write_message_id(exchange, run, id);
     (void)snprintf(timestamp, sizeof(timestamp), "%" PRId64, run->wall_us / 1000000); /* fits */
-    return add_header(exchange, "content-type", content_type(exchange->settings->options)) &&
+    return add_header(exchange, "content-type", content_type(exchange->settings)) &&
            add_header(exchange, "pgfan-kind", "changes") &&
            add_header(exchange, "webhook-id", id) &&
            add_header(exchange, "webhook-timestamp", timestamp) &&
@@ -256,6 +323,9 @@ static bool add_headers(struct exchange *exchange, const struct exchange_run *ru
     curl_slist_free_all(exchange->headers);
     exchange->headers = NULL;
     bool fine = add_own_headers(exchange, run);
+    if (fine && exchange->settings->events == HTTP_EVENTS_CLOUD_BINARY) {
+        fine = add_attributes(exchange, run);
+    }
     for (size_t i = 0; fine && i < options->headers.count; i++) {
         const struct conf_text_pair *pair = &options->headers.pairs[i];
         fine = strcasecmp(pair->key, "content-type") == 0 ||

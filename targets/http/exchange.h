@@ -21,11 +21,15 @@
 #include "targets/http/ruling.h"
 #include "targets/http/signature.h"
 
+/* What a request carries. */
+enum http_events { HTTP_EVENTS_OWN, HTTP_EVENTS_CLOUD, HTTP_EVENTS_CLOUD_BINARY };
+
 /* What all exchanges of a target have in common. Borrowed; constant. */
 struct exchange_settings {
     const struct http_options *options;
     const struct encode_context *encode; /* its system identifier comes with start() */
     size_t format;                       /* which encoding of a batch */
+    enum http_events events;             /* what the bodies are, and what headers go with them */
     enum guard_rule guard;
     bool plain; /* http, not https */
     struct signer signer;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -54,6 +55,15 @@ static bool hide_secrets(struct redactor *redactor, const struct http_options *o
     return fine;
 }
 
+static enum http_events events_of(const struct encode_settings *encoding)
+{
+    if (encoding == NULL || encoding->type != encoder_type_find("cloudevents")) {
+        return HTTP_EVENTS_OWN;
+    }
+    return encoding->cloudevents_mode == CLOUDEVENTS_BINARY ? HTTP_EVENTS_CLOUD_BINARY
+                                                            : HTTP_EVENTS_CLOUD;
+}
+
 static enum fan_status make_settings(struct http_target *http, struct fan_error *reterr)
 {
     const struct http_options *options = http->options;
@@ -69,6 +79,7 @@ static enum fan_status make_settings(struct http_target *http, struct fan_error 
     http->settings.options = options;
     http->settings.encode = http->context.encode;
     http->settings.format = http->context.format;
+    http->settings.events = events_of(http->context.encoding);
     http->settings.plain = http->url.plain;
     http->settings.guard = http->url.plain          ? GUARD_PRIVATE
                            : options->allow_private ? GUARD_ANY
@@ -210,6 +221,25 @@ static const char *http_marks_fault(const void *section)
     return varies ? "its \"url\" sends events of different tables apart" : NULL;
 }
 
+static const char *http_headers_fault(const void *section)
+{
+    const struct http_options *options = section;
+    if (options->mode != HTTP_MODE_SINGLE) {
+        return "the attributes of one event are the headers of its request; set \"mode: single\" "
+               "of "
+               "the target";
+    }
+    for (size_t i = 0; i < options->headers.count; i++) {
+        if (strncasecmp(options->headers.pairs[i].key, "ce-", 3) == 0) {
+            return "\"headers\" has one that begins with ce-, as those of the attributes do";
+        }
+        if (strcasecmp(options->headers.pairs[i].key, "content-type") == 0) {
+            return "\"headers\" has a content-type, which is the attribute datacontenttype";
+        }
+    }
+    return NULL;
+}
+
 const struct target_type http_target_type = {
     .name = "http",
     .table = &http_options_table,
@@ -221,4 +251,5 @@ const struct target_type http_target_type = {
     .destroy = http_destroy,
     .labels = true,
     .marks_fault = http_marks_fault,
+    .headers_fault = http_headers_fault,
 };
