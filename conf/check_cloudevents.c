@@ -25,21 +25,21 @@ void conf_check_cloudevents(const struct conf_decoder *decoder, const struct con
 {
     const struct conf_node *section = conf_node_child(node, "cloudevents");
     const char *name = target->name != NULL ? target->name : "?";
+    bool binary = target->cloudevents.mode == CLOUDEVENTS_MODE_BINARY;
     if (section == NULL || section->kind != CONF_NODE_MAP) {
         return; /* reported, if it is something else */
     }
-    if (!is_cloudevents(target)) {
+    /* The effective conf shows defaults everywhere, and can be read back. */
+    if (!is_cloudevents(target) &&
+        (binary || target->cloudevents.compat == CLOUDEVENTS_COMPAT_DEBEZIUM)) {
         conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
                         "remove it, or set `format: cloudevents`",
                         "\"cloudevents\" has no meaning with another \"format\"");
         return;
     }
     const struct conf_node *mode = conf_node_child(section, "mode");
-    if (target->cloudevents.mode != CLOUDEVENTS_MODE_BINARY || mode == NULL ||
-        target->type == NULL) {
-        return;
-    }
-    const char *why = why_no_headers(decoder, target);
+    const char *why =
+        binary && mode != NULL && target->type != NULL ? why_no_headers(decoder, target) : NULL;
     if (why != NULL) {
         conf_report_add(decoder->report, CONF_ERROR, &mode->place, "use `mode: structured`",
                         "target \"%.63s\" cannot have \"mode: binary\": %s", name, why);

