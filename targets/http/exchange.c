@@ -281,16 +281,11 @@ static const char *content_type_of_events(const struct exchange_settings *settin
     if (options->mode == HTTP_MODE_BATCH && options->body == HTTP_BODY_NDJSON) {
         return "application/x-ndjson";
     }
-    switch (settings->events) {
-    case HTTP_EVENTS_CLOUD:
-        return options->mode == HTTP_MODE_SINGLE
-                   ? "application/cloudevents+json; charset=utf-8"
-                   : "application/cloudevents-batch+json; charset=utf-8";
-    case HTTP_EVENTS_CLOUD_BINARY:
-        return CLOUDEVENTS_DATA_TYPE;
-    default:
-        return "application/json";
+    if (settings->events != HTTP_EVENTS_CLOUD) {
+        return CLOUDEVENTS_DATA_TYPE; /* of binary mode; of other formats, too */
     }
+    return options->mode == HTTP_MODE_SINGLE ? "application/cloudevents+json; charset=utf-8"
+                                             : "application/cloudevents-batch+json; charset=utf-8";
 }
 
 static const char *content_type(const struct exchange_settings *settings)
