@@ -6,8 +6,8 @@
  *
  *     {"id":"<sysid>-<slot>-<lsn>-  00000003  ","source":"/pgfan/shop",…,"type":"  io.pgfan…  "
  *     `------------ head ---------'           `------------- source ------------'
- *     ,"subject":"public.orders"  ,"time":"…",…,"seq":"  3  ","sequence":"…  ,"partitionkey":"{…}"
- *     `-------- subject --------' `------- when ------'
+ *     ,"subject":"public.orders"  ,"time":"…",…,"lsn":"…"  ,"seq":"3  ","sequence":"…  -00…03",…
+ *     `-------- subject --------' `-------- when --------'            `--- place --'
  *     ,"data":{  "key":{"id":7},"after":{…}  ,"txid":731}  }
  *              `-------- content ----------' `- origin -'
  */
@@ -46,6 +46,7 @@ struct cloudevents {
     uint32_t cached_xid;
     struct bytes head;
     struct bytes when;
+    struct bytes place; /* ","sequence":"<lsn, 16 hex> */
     struct bytes origin;
     struct time_text clock;
 };
@@ -83,6 +84,7 @@ static void cloudevents_destroy(struct encoder *encoder)
     bytes_release(&events->subject);
     bytes_release(&events->head);
     bytes_release(&events->when);
+    bytes_release(&events->place);
     bytes_release(&events->origin);
     free(events);
 }
@@ -91,7 +93,7 @@ static void init_texts(struct cloudevents *events, const struct encode_context *
 {
     struct bytes *const pieces[] = {&events->id_prefix, &events->source, &events->table,
                                     &events->subject,   &events->head,   &events->when,
-                                    &events->origin};
+                                    &events->place,     &events->origin};
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         bytes_init(pieces[i], PIECE_MAX);
     }
@@ -167,6 +169,9 @@ static void prepare(struct cloudevents *events, const struct change *change)
     bytes_append(&events->head, sequence, LSN_DIGITS);
     bytes_append_char(&events->head, '-');
     prepare_when(events, change);
+    bytes_clear(&events->place);
+    BYTES_APPEND_LITERAL(&events->place, "\",\"sequence\":\"");
+    bytes_append(&events->place, sequence, LSN_DIGITS);
     bytes_clear(&events->origin);
     BYTES_APPEND_LITERAL(&events->origin, "\"txid\":");
     if (change->xid == 0) {
@@ -178,8 +183,8 @@ static void prepare(struct cloudevents *events, const struct change *change)
     events->cached_lsn = change->position.commit_lsn;
     events->cached_time_us = change->commit_time_us;
     events->cached_xid = change->xid;
-    events->cached =
-        bytes_ok(&events->head) && bytes_ok(&events->when) && bytes_ok(&events->origin);
+    events->cached = bytes_ok(&events->head) && bytes_ok(&events->when) &&
+                     bytes_ok(&events->place) && bytes_ok(&events->origin);
 }
 
 /* Returns whether the kept texts are those of the change's transaction; false: memory is out. */
@@ -243,6 +248,13 @@ static uint8_t *write_kept(uint8_t *at, const struct bytes *kept)
     return json_write_raw(at, kept->data, kept->size);
 }
 
+/* The end of the attribute `sequence`: always 16 digits. */
+static uint8_t *write_ordinal(uint8_t *at, uint64_t seq)
+{
+    *at++ = '-';
+    return json_write_hex(json_write_hex(at, seq >> 32), (uint32_t)seq);
+}
+
 /* Writes every attribute, up to the colon before the data. */
 static void write_attributes(struct cloudevents *events, const struct change *change,
                              struct bytes *out)
@@ -253,14 +265,13 @@ static void write_attributes(struct cloudevents *events, const struct change *ch
         return;
     }
     uint8_t *at = json_room(out, events->head.size + events->source.size + events->subject.size +
-                                     events->when.size + NUMBERS_MAX + CLOUDEVENTS_TYPE_MAX +
-                                     CLOUDEVENTS_SEQUENCE_SIZE);
+                                     events->when.size + events->place.size + NUMBERS_MAX +
+                                     CLOUDEVENTS_TYPE_MAX);
     if (at == NULL) {
         return;
     }
     const int64_t seq = change->position.seq;
     const char *type = cloudevents_type(change->op);
-    char sequence[CLOUDEVENTS_SEQUENCE_SIZE + 1];
     at = write_kept(at, &events->head);
     at = seq < 0 ? JSON_WRITE_LITERAL(at, "m") : json_write_hex(at, (uint64_t)seq);
     at = change->op == CHANGE_GAP ? JSON_WRITE_LITERAL(at, "-g") : at;
@@ -271,8 +282,8 @@ static void write_attributes(struct cloudevents *events, const struct change *ch
     at = write_kept(at, &events->when);
     at = JSON_WRITE_LITERAL(at, ",\"seq\":\"");
     at = seq < 0 ? JSON_WRITE_LITERAL(at, "-1") : json_write_u64(at, (uint64_t)seq);
-    at = JSON_WRITE_LITERAL(at, "\",\"sequence\":\"");
-    at = json_write_raw(at, sequence, cloudevents_sequence(change->position, sequence));
+    at = write_kept(at, &events->place);
+    at = seq < 0 ? at : write_ordinal(at, (uint64_t)seq);
     *at++ = '"';
     json_done(out, at);
     write_partition_key(events, change, out);

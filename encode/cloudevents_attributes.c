@@ -88,15 +88,28 @@ static bool is_forbidden(const uint8_t *bytes, size_t length)
     return point < 0xa0 || (point >= 0xfdd0 && point <= 0xfdef) || (point & 0xfffe) == 0xfffe;
 }
 
+/* Copies from `*at` on what may stand as it is in every attribute and is ASCII. Returns how many. */
+static size_t copy_plain(const uint8_t **at, const uint8_t *end, char *out, size_t size_max)
+{
+    size_t left = (size_t)(end - *at);
+    size_t most = left < size_max ? left : size_max;
+    size_t size = 0;
+    while (size < most && (*at)[size] >= ' ' && (*at)[size] < 0x7f) {
+        out[size] = (char)(*at)[size];
+        size++;
+    }
+    *at += size;
+    return size;
+}
+
 size_t cloudevents_clean(const char *text, size_t size, char *out, size_t size_max)
 {
     const uint8_t *at = (const uint8_t *)text;
     const uint8_t *end = at + size;
-    size_t written = 0;
+    size_t written = copy_plain(&at, end, out, size_max);
     while (at < end) {
-        bool ascii = *at < 0x80;
-        size_t length = ascii ? 1 : utf8_sequence(at, (size_t)(end - at));
-        bool bad = ascii ? *at < ' ' || *at == 0x7f : length == 0 || is_forbidden(at, length);
+        size_t length = *at < 0x80 ? 0 : utf8_sequence(at, (size_t)(end - at));
+        bool bad = length == 0 || is_forbidden(at, length);
         const void *from = bad ? (const void *)replacement : at;
         size_t more = bad ? sizeof(replacement) - 1 : length;
         if (written + more > size_max) {
@@ -105,6 +118,7 @@ size_t cloudevents_clean(const char *text, size_t size, char *out, size_t size_m
         memcpy(out + written, from, more);
         written += more;
         at += length == 0 ? 1 : length;
+        written += copy_plain(&at, end, out + written, size_max - written);
     }
     return written;
 }
