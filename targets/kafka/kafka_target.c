@@ -282,6 +282,13 @@ static int64_t kafka_tick(struct target *target, int64_t now_us)
     return INT64_MAX;
 }
 
+/* Records have headers with any options. */
+static const char *kafka_headers_fault(const void *section)
+{
+    (void)section; /* it does not matter */
+    return NULL;
+}
+
 static bool kafka_in_order(const void *section)
 {
     const struct kafka_options *options = section;
@@ -308,5 +315,6 @@ const struct target_type kafka_target_type = {
     .labels = true,
     .records = true,
     .marks_fault = kafka_marks_fault,
+    .headers_fault = kafka_headers_fault,
     .in_order = kafka_in_order,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "encode/cloudevents.h"
 #include "encode/id.h"
 #include "encode/record.h"
 #include "model/change.h"
@@ -12,8 +13,6 @@ enum {
     TEXT_MAX = 1 << 30,
     RECORD_OVERHEAD = 128, /* what the protocol adds to a record, about, beside its headers */
 };
-
-static const uint32_t HEADER_NONE = UINT32_MAX;
 
 /* ---- rules ---- */
 
@@ -30,14 +29,21 @@ static enum fan_status template_init(struct event_template *template, const char
 enum fan_status record_rules_init(struct record_rules *rules, const struct kafka_options *options,
                                   const struct target_context *context, struct fan_error *reterr)
 {
+    bool is_cloud =
+        context->encoding != NULL && context->encoding->type == encoder_type_find("cloudevents");
     *rules = (struct record_rules){
         .options = options,
         .encode = context->encode,
         .format = context->format,
         .records = context->records,
+        .attributes = is_cloud && context->encoding->cloudevents_mode == CLOUDEVENTS_BINARY,
         .tombstones = options->tombstones == KAFKA_TOMBSTONES_YES ||
                       (options->tombstones == KAFKA_TOMBSTONES_AUTO && context->records),
     };
+    if (is_cloud) {
+        rules->content_type = rules->attributes ? CLOUDEVENTS_DATA_TYPE
+                                                : "application/cloudevents+json; charset=UTF-8";
+    }
     enum fan_status status =
         template_init(&rules->topic, options->topic, KAFKA_TOPIC_NAMES, reterr);
     if (status == FAN_OK && options->key != NULL) {
@@ -86,18 +92,26 @@ const uint8_t *records_part(const struct record_list *list, const struct record_
     return part->bytes != NULL ? part->bytes : list->text.data + part->place;
 }
 
-const uint8_t *records_header(const struct record_list *list, size_t *place, size_t *ret_size)
+/* A size, and as many bytes. */
+static const uint8_t *read_sized(const struct record_list *list, size_t *place, size_t *ret_size)
 {
     uint32_t size;
     memcpy(&size, list->text.data + *place, sizeof(size));
-    if (size == HEADER_NONE) {
-        *place += sizeof(size);
-        return NULL;
-    }
-    const uint8_t *value = list->text.data + *place + sizeof(size);
+    const uint8_t *bytes = list->text.data + *place + sizeof(size);
     *place += sizeof(size) + size;
     *ret_size = size;
-    return value;
+    return bytes;
+}
+
+bool records_header(const struct record_list *list, const struct kafka_record *record,
+                    size_t *place, struct record_header *ret_header)
+{
+    if (*place == record->headers_end) {
+        return false;
+    }
+    ret_header->name = (const char *)read_sized(list, place, &ret_header->name_size);
+    ret_header->value = read_sized(list, place, &ret_header->value_size);
+    return true;
 }
 
 static enum fan_status out_of_memory(struct fan_error *reterr)
@@ -132,7 +146,7 @@ struct making {
     struct record_list *list;
     size_t topic;
     size_t headers;
-    size_t headers_size;
+    size_t headers_end;
     size_t last_topic; /* of the event before; SIZE_MAX none */
 };
 
@@ -186,40 +200,70 @@ static enum fan_status make_topic(struct making *making, struct fan_error *reter
     return FAN_OK;
 }
 
-static void append_id(const struct making *making)
+/* Begins something sized; its size is written by end_sized(). */
+static size_t begin_sized(struct bytes *text)
+{
+    static const uint32_t later = 0;
+    size_t before = text->size;
+    bytes_append(text, &later, sizeof(later));
+    return before;
+}
+
+static void end_sized(struct bytes *text, size_t before)
+{
+    uint32_t size = (uint32_t)(text->size - before - sizeof(size));
+    if (bytes_ok(text)) {
+        memcpy(text->data + before, &size, sizeof(size));
+    }
+}
+
+static void append_sized(struct bytes *text, const char *prefix, const char *bytes, size_t size)
+{
+    size_t before = begin_sized(text);
+    bytes_append_text(text, prefix);
+    bytes_append(text, bytes, size);
+    end_sized(text, before);
+}
+
+static void append_id(const struct making *making, const char *name)
 {
     char id[EVENT_ID_MAX];
     const struct batch_event *event = making->subject.event;
     size_t size =
         event_id_write(making->rules->encode, event->position, event->op == CHANGE_GAP, id);
-    bytes_append(&making->list->text, id, size);
+    append_sized(&making->list->text, "", name, strlen(name));
+    append_sized(&making->list->text, "", id, size);
 }
 
-/* Appends a value with its size before it; NULL as a template: the id. What is about no row need not
- * have every header. */
-static bool append_header(struct making *making, const struct event_template *template,
-                          const struct event_piece **ret_missing)
+/* What is about no row need not have every header. */
+static const struct event_piece *append_header(struct making *making, const char *name,
+                                               const struct event_template *template)
 {
     struct bytes *text = &making->list->text;
     size_t before = text->size;
-    uint32_t size = 0;
-    bytes_append(text, &size, sizeof(size));
-    if (template == NULL) {
-        append_id(making);
-    } else {
-        *ret_missing = event_template_render(template, &making->subject, NULL, text);
+    append_sized(text, "", name, strlen(name));
+    size_t value = begin_sized(text);
+    const struct event_piece *none = event_template_render(template, &making->subject, NULL, text);
+    end_sized(text, value);
+    if (none != NULL && bytes_ok(text) && making->label.table_size == 0) {
+        bytes_truncate(text, before);
+        none = NULL;
     }
-    if (!bytes_ok(text)) {
-        return false;
+    return none;
+}
+
+/* As the Kafka protocol binding of CloudEvents names them. */
+static void append_attributes(struct making *making)
+{
+    struct cloudevents_attributes attributes;
+    struct bytes *text = &making->list->text;
+    cloudevents_attributes(making->rules->encode, making->subject.event, &making->label,
+                           &attributes);
+    for (size_t at = 0; at < attributes.count; at++) {
+        const struct cloudevents_attribute *attribute = &attributes.items[at];
+        append_sized(text, "ce_", attribute->name, strlen(attribute->name));
+        append_sized(text, "", attribute->value, attribute->value_size);
     }
-    size = (uint32_t)(text->size - before - sizeof(size));
-    if (*ret_missing != NULL && making->label.table_size == 0) {
-        *ret_missing = NULL;
-        bytes_truncate(text, before + sizeof(size));
-        size = HEADER_NONE;
-    }
-    memcpy(text->data + before, &size, sizeof(size));
-    return *ret_missing == NULL;
 }
 
 static bool has_id_header(const struct kafka_options *options)
@@ -231,16 +275,26 @@ static enum fan_status make_headers(struct making *making, struct fan_error *ret
 {
     const struct record_rules *rules = making->rules;
     const struct event_piece *none = NULL;
-    making->headers = making->list->text.size;
-    bool fine = !has_id_header(rules->options) || append_header(making, NULL, &none);
-    for (size_t at = 0; at < rules->headers_count && fine; at++) {
-        fine = append_header(making, &rules->headers[at], &none);
+    struct bytes *text = &making->list->text;
+    making->headers = text->size;
+    if (has_id_header(rules->options)) {
+        append_id(making, rules->options->id_header);
     }
-    making->headers_size = making->list->text.size - making->headers;
+    for (size_t at = 0; at < rules->headers_count && none == NULL; at++) {
+        none = append_header(making, rules->options->headers.pairs[at].key, &rules->headers[at]);
+    }
+    if (rules->content_type != NULL) {
+        append_sized(text, "", "content-type", strlen("content-type"));
+        append_sized(text, "", rules->content_type, strlen(rules->content_type));
+    }
+    if (rules->attributes) {
+        append_attributes(making);
+    }
+    making->headers_end = text->size;
     if (none != NULL) {
         return missing(none, "headers", reterr);
     }
-    return fine ? FAN_OK : out_of_memory(reterr);
+    return bytes_ok(text) ? FAN_OK : out_of_memory(reterr);
 }
 
 static struct record_part part_of(const uint8_t *bytes, size_t size)
@@ -285,8 +339,9 @@ static enum fan_status add(struct making *making, const struct record_part *key,
                                         .topic = making->topic,
                                         .key = *key,
                                         .value = *value,
-                                        .headers = making->headers};
-    size_t size = key->size + value->size + making->headers_size;
+                                        .headers = making->headers,
+                                        .headers_end = making->headers_end};
+    size_t size = key->size + value->size + making->headers_end - making->headers;
     if (size + RECORD_OVERHEAD > making->rules->size_max) {
         (void)fan_fail(reterr, FAN_POISON, "a record of %zu bytes is too large for this target",
                        size);

@@ -24,9 +24,11 @@ struct record_rules {
     const struct kafka_options *options;
     const struct encode_context *encode;
     size_t format;
-    bool records;    /* events come as records, with keys of their own */
-    bool tombstones; /* wanted; where events are no records they are made here */
-    size_t size_max; /* of one record; librdkafka's message.max.bytes */
+    bool records;             /* events come as records, with keys of their own */
+    bool attributes;          /* of cloudevents, in headers */
+    const char *content_type; /* NULL: not said */
+    bool tombstones;          /* wanted; where events are no records they are made here */
+    size_t size_max;          /* of one record; librdkafka's message.max.bytes */
     struct event_template topic;
     struct event_template key; /* no pieces: the event's own */
     struct event_template headers[KAFKA_HEADERS_MAX];
@@ -52,7 +54,8 @@ struct kafka_record {
     size_t topic; /* place of its name in the text, with a NUL */
     struct record_part key;
     struct record_part value;
-    size_t headers; /* place of the values of the rules' headers, see records_header() */
+    size_t headers; /* place of its headers in the text, see records_header() */
+    size_t headers_end;
 };
 
 struct record_list {
@@ -80,8 +83,16 @@ static inline const char *records_topic(const struct record_list *list,
 const uint8_t *records_part(const struct record_list *list, const struct record_part *part,
                             size_t *ret_size);
 
-/* The header values of a record follow one another: reads one at `*place`, and moves behind it. NULL:
- * this record has it not. */
-const uint8_t *records_header(const struct record_list *list, size_t *place, size_t *ret_size);
+/* A name or a value, as bytes. */
+struct record_header {
+    const char *name;
+    size_t name_size;
+    const uint8_t *value;
+    size_t value_size;
+};
+
+/* Reads the header at `*place`, and moves behind it; false at `headers_end`. Start at `headers`. */
+bool records_header(const struct record_list *list, const struct kafka_record *record,
+                    size_t *place, struct record_header *ret_header);
 
 #endif

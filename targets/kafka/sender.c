@@ -69,23 +69,17 @@ void sender_reported(void *context, rd_kafka_resp_err_t code)
 static rd_kafka_headers_t *headers_of(const struct kafka_request *request,
                                       const struct kafka_record *record)
 {
-    const struct kafka_target *kafka = request->target;
-    const struct kafka_options *options = kafka->options;
-    bool has_id = options->id_header != NULL && options->id_header[0] != '\0';
-    size_t count = kafka->rules.headers_count + has_id;
-    if (count == 0) {
+    enum { HEADERS_USUAL = 8 };
+    if (record->headers == record->headers_end) {
         return NULL;
     }
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(count);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(HEADERS_USUAL);
     size_t place = record->headers;
-    for (size_t at = 0; at < count; at++) {
-        size_t size;
-        const uint8_t *value = records_header(&request->records, &place, &size);
-        const char *name =
-            has_id && at == 0 ? options->id_header : options->headers.pairs[at - has_id].key;
-        if (value != NULL) { /* it fails for headers that are read only, which these are not */
-            (void)rd_kafka_header_add(headers, name, -1, value, (ssize_t)size);
-        }
+    struct record_header header;
+    while (records_header(&request->records, record, &place, &header)) {
+        /* It fails for headers that are read only, which these are not. */
+        (void)rd_kafka_header_add(headers, header.name, (ssize_t)header.name_size, header.value,
+                                  (ssize_t)header.value_size);
     }
     return headers;
 }

@@ -355,3 +355,27 @@ def test_k8_another_engine_of_the_same_pipeline_is_fenced(scene, cluster):
     scene.sql("INSERT INTO t VALUES (2, 'b')")
     wait_until(lambda: engine.state() == "ERROR", 60, "the older one stops")
     assert "another pgfan" in json.dumps(engine.pipeline()) or "fenced" in engine.reason().lower()
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_i20_cloudevents_have_their_attributes_where_the_binding_says(scene, cluster, mode):
+    table(scene)
+    target = kafka(scene, cluster, format="cloudevents", cloudevents={"mode": mode})
+    scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    scene.caught_up()
+    record, = cluster.read(scene.slot)
+    body = json.loads(record.value)
+    if mode == "structured":
+        assert record.headers["content-type"].startswith("application/cloudevents+json")
+        attributes, data = body, body["data"]
+    else:
+        assert record.headers["content-type"] == "application/json"
+        attributes = {name[3:]: value for name, value in record.headers.items()
+                      if name.startswith("ce_")}
+        data = body
+    assert attributes["specversion"] == "1.0" and attributes["subject"] == "public.t"
+    assert attributes["type"] == "io.pgfan.change.create"
+    assert attributes["id"] == record.headers["pgfan-id"]
+    assert record.key == attributes["partitionkey"] == '{"id":1}'
+    assert data["after"] == {"id": 1, "v": "a"}
