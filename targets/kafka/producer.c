@@ -318,6 +318,22 @@ static rd_kafka_resp_err_t topic_create(struct producer *producer, const char *n
     return code;
 }
 
+static bool topic_exists(struct producer *producer, const char *name, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->handle, name, NULL);
+    bool there = topic != NULL && rd_kafka_metadata(producer->handle, 0, topic, &metadata,
+                                                    timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    there = there && metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0;
+    if (metadata != NULL) {
+        rd_kafka_metadata_destroy(metadata);
+    }
+    if (topic != NULL) {
+        rd_kafka_topic_destroy(topic);
+    }
+    return there;
+}
+
 rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const char *name,
                                               int timeout_ms)
 {
@@ -326,7 +342,10 @@ rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const c
                                             {"segment.bytes", "16777216"},
                                             {"min.cleanable.dirty.ratio", "0.01"}};
     static const struct conf_text_map config = {.pairs = pairs, .count = CONF_COUNT(pairs)};
-    return topic_create(producer, name, 1, &config, timeout_ms);
+    rd_kafka_resp_err_t code = topic_create(producer, name, 1, &config, timeout_ms);
+    /* Who may not create topics may use one that somebody else has made. */
+    bool there = code != RD_KAFKA_RESP_ERR_NO_ERROR && topic_exists(producer, name, timeout_ms);
+    return there ? RD_KAFKA_RESP_ERR_NO_ERROR : code;
 }
 
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,

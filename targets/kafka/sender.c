@@ -103,8 +103,9 @@ static rd_kafka_resp_err_t record_send(struct kafka_request *request,
         code = rd_kafka_producev(
             request->target->producer.handle, RD_KAFKA_V_RKT(topic),
             RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA), RD_KAFKA_V_MSGFLAGS(0),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, value_size), RD_KAFKA_V_KEY(key, key_size),
-            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(request), RD_KAFKA_V_END);
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, value_size),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)key, key_size), RD_KAFKA_V_HEADERS(headers),
+            RD_KAFKA_V_OPAQUE(request), RD_KAFKA_V_END);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_headers_destroy(headers); /* else they are the library's */
         }
@@ -139,7 +140,10 @@ rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first
 
 static void request_begin(struct kafka_request *request)
 {
-    request->target->open++;
+    if (request->target->open++ ==
+        0) { /* what was wrong may be mended: the library says it again */
+        request->target->producer.trouble = RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
     request->open = 0;
     request->code = RD_KAFKA_RESP_ERR_NO_ERROR;
     request->handed_over = false;
