@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <libfyaml.h>
 #include <libpq-fe.h>
+#include <librdkafka/rdkafka.h>
 #include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
@@ -23,7 +24,7 @@ static const char *libpq_text(void)
 
 const struct api_version *libraries_versions(size_t *ret_count)
 {
-    static struct api_version versions[9];
+    static struct api_version versions[10];
     versions[0] = (struct api_version){"pgfan", PGFAN_VERSION};
     versions[1] = (struct api_version){"libpq", libpq_text()};
     versions[2] = (struct api_version){"sqlite", sqlite3_libversion()};
@@ -31,8 +32,9 @@ const struct api_version *libraries_versions(size_t *ret_count)
     versions[4] = (struct api_version){"libmicrohttpd", MHD_get_version()};
     versions[5] = (struct api_version){"jansson", jansson_version_str()};
     versions[6] = (struct api_version){"libcurl", curl_version_info(CURLVERSION_NOW)->version};
-    versions[7] = (struct api_version){"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)};
-    versions[8] = (struct api_version){"zlib", zlibVersion()};
+    versions[7] = (struct api_version){"librdkafka", rd_kafka_version_str()};
+    versions[8] = (struct api_version){"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)};
+    versions[9] = (struct api_version){"zlib", zlibVersion()};
     *ret_count = CONF_COUNT(versions);
     return versions;
 }

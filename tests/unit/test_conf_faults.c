@@ -274,10 +274,10 @@ static const struct {
      "  hint: types here: file, null, stdout\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
-     "  - {name: a, source: shop, tables: [a], targets: [{type: kafka, brokers: [a]}]}\n",
-     "c.yaml:3:59: error: target type \"kafka\" is not available in this version\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: kafka, brokers: [***]}]}\n"
-     "                                                              ^~~~~\n"
+     "  - {name: a, source: shop, tables: [a], targets: [{type: webhook, url: a}]}\n",
+     "c.yaml:3:59: error: target type \"webhook\" is not available in this version\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: webhook, url: ***}]}\n"
+     "                                                              ^~~~~~~\n"
      "  hint: types here: file, null, stdout\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
