@@ -2,11 +2,13 @@
  * kafkaread.c - what the topics of a cluster hold now, a JSON object a line.
  *
  *     kafkaread BROKERS PREFIX [PROPERTY=VALUE ...]
+ *     kafkaread --count BROKERS PREFIX [PROPERTY=VALUE ...]
  *
  * Reads every topic whose name begins with PREFIX from its beginning to the end that it has when it
  * is asked: {"topic", "partition", "offset", "key", "value", "headers"}; key and value are null where
  * there is none, and {"hex": ...} where they are no UTF-8. isolation.level=read_committed leaves out
- * what a transaction that is open or aborted wrote.
+ * what a transaction that is open or aborted wrote. --count prints only where the logs end, all
+ * together.
  */
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -134,14 +136,34 @@ static void print(const rd_kafka_message_t *message)
     json_decref(line);
 }
 
+static void print_ends(rd_kafka_t *handle, const rd_kafka_topic_partition_list_t *list)
+{
+    int64_t sum = 0;
+    for (int at = 0; at < list->cnt; at++) {
+        int64_t first;
+        int64_t end;
+        check(rd_kafka_query_watermark_offsets(handle, list->elems[at].topic,
+                                               list->elems[at].partition, &first, &end, TIMEOUT_MS),
+              "ends");
+        sum += end;
+    }
+    (void)printf("%lld\n", (long long)sum); /* the caller sees if it cannot */
+}
+
 int main(int argc, char **argv)
 {
+    bool count = argc > 1 && strcmp(argv[1], "--count") == 0;
+    argc -= count;
+    argv += count;
     if (argc < 3) {
         die("usage", "kafkaread BROKERS PREFIX [PROPERTY=VALUE ...]");
     }
     rd_kafka_t *handle = consumer(argv[1], argv + 3);
     rd_kafka_topic_partition_list_t *list = partitions(handle, argv[2]);
-    int open = list->cnt;
+    int open = count ? 0 : list->cnt;
+    if (count) {
+        print_ends(handle, list);
+    }
     check(open > 0 ? rd_kafka_assign(handle, list) : RD_KAFKA_RESP_ERR_NO_ERROR, "assign");
     while (open > 0) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(handle, TIMEOUT_MS);
