@@ -1,9 +1,12 @@
 #include "targets/kafka/place.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/lsn.h"
 #include "targets/kafka/fault.h"
 
 enum { SLICE_MS = 500 };
@@ -27,29 +30,51 @@ void place_key(const struct target_context *context, char key[PLACE_KEY_MAX])
 
 size_t place_write(struct fan_position position, char value[PLACE_VALUE_MAX])
 {
-    uint64_t lsn = position.commit_lsn.value;
-    int size = snprintf(value, PLACE_VALUE_MAX, "{\"lsn\":\"%X/%X\",\"seq\":%lld}",
-                        (unsigned)(lsn >> 32), (unsigned)lsn, (long long)position.seq);
+    char lsn[LSN_TEXT_SIZE];
+    (void)lsn_format(position.commit_lsn, lsn); /* its length is not wanted */
+    int size = snprintf(value, PLACE_VALUE_MAX, "{\"lsn\":\"%s\",\"seq\":%lld}", lsn,
+                        (long long)position.seq);
     return (size_t)size; /* it fits */
+}
+
+/* Moves `*at` behind the text, if it stands there. */
+static bool skip(char **at, const char *text)
+{
+    size_t size = strlen(text);
+    bool there = strncmp(*at, text, size) == 0;
+    *at += there ? size : 0;
+    return there;
 }
 
 bool place_parse(const char *value, size_t size, struct fan_position *ret_position)
 {
     char text[PLACE_VALUE_MAX];
-    unsigned high;
-    unsigned low;
-    long long seq;
-    int end = 0;
+    char *at = text;
+    struct fan_position position;
     if (size >= sizeof(text)) {
         return false;
     }
     memcpy(text, value, size);
     text[size] = '\0';
-    if (sscanf(text, "{\"lsn\":\"%8X/%8X\",\"seq\":%19lld}%n", &high, &low, &seq, &end) != 3 ||
-        (size_t)end != size) {
+    if (!skip(&at, "{\"lsn\":\"")) {
         return false;
     }
-    *ret_position = (struct fan_position){{(uint64_t)high << 32 | low}, seq};
+    char *lsn = at;
+    at += strcspn(at, "\"");
+    if (*at != '"') {
+        return false;
+    }
+    *at++ = '\0';
+    if (!lsn_parse(lsn, &position.commit_lsn) || !skip(&at, ",\"seq\":") ||
+        (*at != '-' && (*at < '0' || *at > '9'))) {
+        return false;
+    }
+    errno = 0;
+    position.seq = strtoll(at, &at, 10);
+    if (errno != 0 || !skip(&at, "}") || at != text + size) {
+        return false;
+    }
+    *ret_position = position;
     return true;
 }
 

@@ -39,7 +39,7 @@ void producer_note(struct producer *producer, rd_kafka_resp_err_t code, const ch
 {
     struct bytes shown;
     producer->fatal = producer->fatal || fatal;
-    bytes_init(&shown, 2 * PRODUCER_TEXT_MAX);
+    bytes_init(&shown, (size_t)2 * PRODUCER_TEXT_MAX);
     redactor_append(producer->setup.redactor, &shown, text, strlen(text), PRODUCER_TEXT_MAX / 2);
     producer->trouble = code;
     (void)snprintf(producer->trouble_text, PRODUCER_TEXT_MAX, "%s", bytes_text(&shown)); /* cut */
@@ -166,7 +166,7 @@ static enum fan_status cannot_open(const struct producer_setup *setup, const cha
                                    struct fan_error *reterr)
 {
     struct bytes shown;
-    bytes_init(&shown, 2 * PRODUCER_TEXT_MAX);
+    bytes_init(&shown, (size_t)2 * PRODUCER_TEXT_MAX);
     redactor_append(setup->redactor, &shown, text, strlen(text), PRODUCER_TEXT_MAX);
     (void)fan_fail(reterr, FAN_FATAL, "cannot make a Kafka producer: %s", bytes_text(&shown));
     fan_error_annotate(reterr, "KAFKA_CONF", "check the properties of the target");

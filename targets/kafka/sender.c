@@ -9,6 +9,7 @@
  */
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -84,6 +85,14 @@ static rd_kafka_headers_t *headers_of(const struct kafka_request *request,
     return headers;
 }
 
+/* The library's functions take what they only read without `const`. */
+static void *plain(const void *bytes)
+{
+    void *pointer;
+    memcpy(&pointer, &bytes, sizeof(pointer));
+    return pointer;
+}
+
 /* The bytes stay where they are until the report. */
 static rd_kafka_resp_err_t record_send(struct kafka_request *request,
                                        const struct kafka_record *record, rd_kafka_topic_t *topic)
@@ -95,17 +104,16 @@ static rd_kafka_resp_err_t record_send(struct kafka_request *request,
     rd_kafka_headers_t *headers = headers_of(request, record);
     rd_kafka_resp_err_t code;
     if (headers == NULL) {
-        code = rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, 0, (void *)(uintptr_t)value,
-                                value_size, key, key_size, request) == 0
+        code = rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, 0, plain(value), value_size, key,
+                                key_size, request) == 0
                    ? RD_KAFKA_RESP_ERR_NO_ERROR
                    : rd_kafka_last_error();
     } else {
-        code = rd_kafka_producev(
-            request->target->producer.handle, RD_KAFKA_V_RKT(topic),
-            RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA), RD_KAFKA_V_MSGFLAGS(0),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, value_size),
-            RD_KAFKA_V_KEY((void *)(uintptr_t)key, key_size), RD_KAFKA_V_HEADERS(headers),
-            RD_KAFKA_V_OPAQUE(request), RD_KAFKA_V_END);
+        code = rd_kafka_producev(request->target->producer.handle, RD_KAFKA_V_RKT(topic),
+                                 RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
+                                 RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_VALUE(plain(value), value_size),
+                                 RD_KAFKA_V_KEY(plain(key), key_size), RD_KAFKA_V_HEADERS(headers),
+                                 RD_KAFKA_V_OPAQUE(request), RD_KAFKA_V_END);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_headers_destroy(headers); /* else they are the library's */
         }

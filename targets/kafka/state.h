@@ -70,8 +70,8 @@ void kafka_request_answer(struct kafka_request *request, enum fan_status status,
 /* The producer is open. Sends what is queued until `stopping`; then lets go of every record without
  * answering. */
 void *sender_run(void *target);
-/* The report of a record; `request` is a struct kafka_request. */
-void sender_reported(void *request, rd_kafka_resp_err_t code);
+/* The report of a record; `context` is its struct kafka_request. */
+void sender_reported(void *context, rd_kafka_resp_err_t code);
 /* The request failed with that code, unless with a worse one before. */
 void sender_fault(struct kafka_request *request, rd_kafka_resp_err_t code);
 /* Gives the records of events [first, ...) to the library; each that it took counts as open. */
