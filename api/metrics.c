@@ -321,6 +321,36 @@ static void append_pipelines(struct bytes *text, struct bytes *labels,
     }
 }
 
+static void target_labels(struct bytes *labels, const struct pipeline_status *pipeline,
+                          const struct target_status *target)
+{
+    bytes_clear(labels);
+    append_label(labels, "pipeline", pipeline->name);
+    bytes_append_char(labels, ',');
+    append_label(labels, "target", target->name);
+    bytes_append_char(labels, ',');
+    append_label(labels, "type", target->type);
+}
+
+/* What a type of target knows of itself has no names of its own here. */
+static void append_figures(struct bytes *text, struct bytes *labels,
+                           const struct engine_status *status)
+{
+    append_head(text, "target_figure", "gauge", "What the target's type knows of it, by name.");
+    for (size_t i = 0; i < status->pipelines_count; i++) {
+        const struct pipeline_status *pipeline = &status->pipelines[i];
+        for (size_t at = 0; at < pipeline->targets_count; at++) {
+            const struct target_status *target = &pipeline->targets[at];
+            target_labels(labels, pipeline, target);
+            for (size_t figure = 0; figure < target->figures_count; figure++) {
+                bytes_append_format(text, "pgfan_target_figure{%s,name=\"%s\"} %" PRIu64 "\n",
+                                    bytes_text(labels), target->figures[figure].name,
+                                    target->figures[figure].value);
+            }
+        }
+    }
+}
+
 static void append_targets(struct bytes *text, struct bytes *labels,
                            const struct engine_status *status)
 {
@@ -329,12 +359,7 @@ static void append_targets(struct bytes *text, struct bytes *labels,
         for (size_t i = 0; i < status->pipelines_count; i++) {
             const struct pipeline_status *pipeline = &status->pipelines[i];
             for (size_t target = 0; target < pipeline->targets_count; target++) {
-                bytes_clear(labels);
-                append_label(labels, "pipeline", pipeline->name);
-                bytes_append_char(labels, ',');
-                append_label(labels, "target", pipeline->targets[target].name);
-                bytes_append_char(labels, ',');
-                append_label(labels, "type", pipeline->targets[target].type);
+                target_labels(labels, pipeline, &pipeline->targets[target]);
                 append_sample(text, &target_metrics[row], bytes_text(labels),
                               &pipeline->targets[target]);
             }
@@ -382,6 +407,7 @@ void handle_metrics(const struct request *request, struct answer *answer)
     append_sources(&text, &labels, &status);
     append_pipelines(&text, &labels, &status);
     append_targets(&text, &labels, &status);
+    append_figures(&text, &labels, &status);
     bytes_release(&labels);
     engine_status_release(&status);
     answer_bytes(answer, 200, "text/plain; version=0.0.4; charset=utf-8", &text);

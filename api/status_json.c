@@ -80,6 +80,11 @@ static json_t *target_json(const struct engine_status *status, const struct targ
     int64_t wait_us = target->retry_at_us - status->now_us;
     json_put_seconds(object, "retry_in_seconds",
                      target->retry_at_us == 0 ? -1 : (wait_us < 0 ? 0 : wait_us));
+    json_t *figures = json_object();
+    for (size_t at = 0; at < target->figures_count; at++) {
+        json_put_count(figures, target->figures[at].name, target->figures[at].value);
+    }
+    json_put(object, "figures", figures);
     json_put_text(object, "last_error", target->last_error);
     return object;
 }

@@ -80,6 +80,11 @@ enum fan_status engine_command(struct engine *engine, const char *pipeline, enum
 
 enum { RETRY_KEY_MAX = 2 * EVENT_ID_MAX + 32 };
 
+struct status_figure {
+    const char *name; /* as in struct target_figure */
+    uint64_t value;
+};
+
 struct target_status {
     const char *name; /* borrowed from the settings, as every const char * below */
     const char *type;
@@ -104,6 +109,8 @@ struct target_status {
     uint64_t inflight_batches;
     uint64_t inflight_bytes;
     int64_t retry_at_us; /* monotonic; 0: no retry is waiting */
+    size_t figures_count;
+    struct status_figure figures[8]; /* what its type knows of it */
     char last_error[FAN_ERROR_TEXT_MAX];
 };
 

@@ -18,6 +18,17 @@ static const char *const divert_names[] = {[BACKLOG_NONE] = "none",
                                            [BACKLOG_LETTERS] = "dead_letters",
                                            [BACKLOG_GAP] = "gap"};
 
+static void figures_take(const struct target_type *type, struct target *target,
+                         struct target_status *ret_target)
+{
+    struct target_figure figures[TARGET_FIGURES_MAX];
+    size_t count = type != NULL && type->figures != NULL ? type->figures(target, figures) : 0;
+    for (size_t at = 0; at < count && at < CONF_COUNT(ret_target->figures); at++) {
+        ret_target->figures[at] = (struct status_figure){figures[at].name, figures[at].value};
+        ret_target->figures_count++;
+    }
+}
+
 static void target_take(struct engine_pipeline *from, size_t index,
                         const struct mailbox_target *place, struct target_status *ret_target)
 {
@@ -49,6 +60,7 @@ static void target_take(struct engine_pipeline *from, size_t index,
         .inflight_bytes = count_get(&counters->inflight_bytes),
         .retry_at_us = atomic_load_explicit(&counters->retry_at_us, memory_order_relaxed),
     };
+    figures_take(type, from->pipeline.outlets[index].target, ret_target);
     memcpy(ret_target->detail, place->checkpoint.detail, sizeof(ret_target->detail));
     mailbox_last_error(&from->pipeline.mailbox, index, ret_target->last_error);
 }

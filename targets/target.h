@@ -123,6 +123,14 @@ struct target_context {
 
 struct target;
 
+/* A number that a target knows of itself, for people and metrics. */
+struct target_figure {
+    const char *name; /* words of lower case letters, with _ between them; static */
+    uint64_t value;
+};
+
+enum { TARGET_FIGURES_MAX = 8 };
+
 struct target_type {
     const char *name;               /* the `type` value in the conf */
     const struct conf_table *table; /* options beside the common ones; parsed into a blob */
@@ -168,6 +176,9 @@ struct target_type {
 
     /* The engine's store has this checkpoint on disk. May be NULL. */
     void (*checkpointed)(struct target *target, const struct target_checkpoint *checkpoint);
+
+    /* Writes its figures, and returns how many. Any thread, between create and destroy. May be NULL. */
+    size_t (*figures)(struct target *target, struct target_figure ret_figures[TARGET_FIGURES_MAX]);
 
     /* Ends all I/O of the target: waits for running jobs; nothing is posted after it. Answers that
      * were not given by then are the lender's again, unfilled. */

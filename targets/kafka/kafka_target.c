@@ -254,7 +254,8 @@ static enum fan_status kafka_start(struct target *target,
                                                     .context = &kafka->context,
                                                     .redactor = &kafka->redactor,
                                                     .events_fd = kafka->wake_fd,
-                                                    .reported = sender_reported};
+                                                    .reported = sender_reported,
+                                                    .statistics = &kafka->statistics};
     if (kafka->options->delivery == KAFKA_EXACTLY_ONCE) {
         exactly_id(&kafka->context, kafka->transactional_id);
         kafka->producer_setup.transactional_id = kafka->transactional_id;
@@ -295,6 +296,12 @@ static bool kafka_in_order(const void *section)
     return options->delivery == KAFKA_EXACTLY_ONCE;
 }
 
+static size_t kafka_figures(struct target *target,
+                            struct target_figure ret_figures[TARGET_FIGURES_MAX])
+{
+    return statistics_figures(&kafka_of(target)->statistics, ret_figures);
+}
+
 static const char *kafka_marks_fault(const void *section)
 {
     const struct kafka_options *options = section;
@@ -314,6 +321,7 @@ const struct target_type kafka_target_type = {
     .destroy = kafka_destroy,
     .labels = true,
     .records = true,
+    .figures = kafka_figures,
     .marks_fault = kafka_marks_fault,
     .headers_fault = kafka_headers_fault,
     .in_order = kafka_in_order,

@@ -72,6 +72,14 @@ static void on_report(rd_kafka_t *handle, const rd_kafka_message_t *message, voi
     producer->setup.reported(message->_private, message->err);
 }
 
+static int on_statistics(rd_kafka_t *handle, char *json, size_t size, void *context)
+{
+    struct producer *producer = context;
+    (void)handle; /* there is one */
+    statistics_take(producer->setup.statistics, json, size);
+    return 0; /* the text is the library's again */
+}
+
 enum fan_status producer_fault(const struct producer *producer, rd_kafka_resp_err_t code,
                                struct fan_error *reterr)
 {
@@ -137,6 +145,7 @@ static void set_all(struct setting *setting, const struct producer_setup *setup)
     const struct kafka_options *options = setup->options;
     int64_t deadline_ms = milliseconds(setup->context->deadline_us);
     set(setting, "client.id", "pgfan");
+    set(setting, "statistics.interval.ms", "5000");
     set(setting, "partitioner", "murmur2_random"); /* as Java's clients choose */
     set_number(setting, "linger.ms", options->linger_us / 1000);
     set_common(setting, options);
@@ -193,6 +202,7 @@ enum fan_status producer_open(struct producer *producer, const struct producer_s
     rd_kafka_conf_set_log_cb(setting.conf, on_log);
     rd_kafka_conf_set_error_cb(setting.conf, on_error);
     rd_kafka_conf_set_dr_msg_cb(setting.conf, on_report);
+    rd_kafka_conf_set_stats_cb(setting.conf, on_statistics);
     producer->record_max = record_max(setting.conf);
     producer->handle =
         rd_kafka_new(RD_KAFKA_PRODUCER, setting.conf, setting.text, sizeof(setting.text));

@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "targets/kafka/options.h"
+#include "targets/kafka/statistics.h"
 #include "targets/redactor.h"
 #include "targets/target.h"
 
@@ -31,6 +32,7 @@ struct producer_setup {
     int events_fd; /* an eventfd: written when producer_serve() has something to do */
     /* The report of a record, whose `context` producer_send() was given. */
     void (*reported)(void *record_context, rd_kafka_resp_err_t code);
+    struct statistics *statistics; /* filled in now and then */
 };
 
 struct producer {

@@ -14,6 +14,7 @@
 #include "targets/kafka/kafka_target.h"
 #include "targets/kafka/producer.h"
 #include "targets/kafka/records.h"
+#include "targets/kafka/statistics.h"
 
 struct kafka_target;
 
@@ -43,6 +44,8 @@ struct kafka_target {
 
     pthread_t thread;
     bool running; /* the thread; the worker's */
+
+    struct statistics statistics; /* written by the sender's thread, read by any */
 
     pthread_mutex_t lock; /* guards what follows */
     struct kafka_request *free;

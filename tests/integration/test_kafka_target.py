@@ -98,6 +98,13 @@ def test_i21_records_have_key_topic_and_headers(scene, cluster):
     assert [(r.key, json.loads(r.value)["op"]) for r in other] == [(None, "m")]
     assert engine.state() == "STREAMING" and letters(engine) == []
 
+    def figures():
+        return engine.pipeline()["status"]["targets"][0]["figures"]
+
+    wait_until(lambda: figures()["brokers_up"] >= 1 and figures()["records_sent"] >= 9, 20)
+    shown = {labels["name"]: value for labels, value in engine.metrics()["pgfan_target_figure"]}
+    assert shown["records_sent"] >= 9
+
 
 def first_deliveries(records):
     """Events in the order of the log, each once; each key went forward where it was delivered first."""

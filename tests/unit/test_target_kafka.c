@@ -405,6 +405,24 @@ START_TEST(kafka_places_are_read_as_they_were_written)
 }
 END_TEST
 
+START_TEST(kafka_statistics_are_read)
+{
+    static const char json[] =
+        "{\"msg_cnt\":3,\"msg_size\":40,\"txmsgs\":7,\"tx\":9,\"brokers\":{"
+        "\"a\":{\"state\":\"UP\",\"txretries\":2,\"req_timeouts\":1,\"rtt\":{\"avg\":500}},"
+        "\"b\":{\"state\":\"DOWN\",\"txretries\":3,\"rtt\":{\"avg\":900}}}}";
+    static const uint64_t expected[] = {3, 40, 7, 9, 5, 1, 1, 900};
+    struct statistics statistics = {0};
+    struct target_figure figures[TARGET_FIGURES_MAX];
+    statistics_take(&statistics, json, sizeof(json) - 1);
+    statistics_take(&statistics, "{", 1);
+    ck_assert_uint_eq(statistics_figures(&statistics, figures), 8);
+    for (size_t at = 0; at < 8; at++) {
+        ck_assert_msg(figures[at].value == expected[at], "%s", figures[at].name);
+    }
+}
+END_TEST
+
 /* ---- requests ---- */
 
 START_TEST(kafka_takes_requests)
@@ -547,6 +565,7 @@ int main(void)
     tcase_add_test(pure, records_that_are_too_large_are_refused_before_they_are_sent);
     tcase_add_test(pure, kafka_faults_have_their_class);
     tcase_add_test(pure, kafka_places_are_read_as_they_were_written);
+    tcase_add_test(pure, kafka_statistics_are_read);
     suite_add_tcase(suite, pure);
     TCase *requests = tcase_create("requests");
     tcase_add_checked_fixture(requests, setup, teardown);
