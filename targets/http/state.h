@@ -12,8 +12,8 @@
 
 #include "targets/http/exchange.h"
 #include "targets/http/http_target.h"
-#include "targets/http/redactor.h"
 #include "targets/http/url_template.h"
+#include "targets/redactor.h"
 
 struct http_target;
 

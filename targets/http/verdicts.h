@@ -14,7 +14,7 @@
 
 #include "encode/encoder.h"
 #include "model/batch.h"
-#include "targets/http/redactor.h"
+#include "targets/redactor.h"
 #include "targets/target.h"
 
 /* The events of a request. */

@@ -1,4 +1,4 @@
-#include "targets/http/redactor.h"
+#include "targets/redactor.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
