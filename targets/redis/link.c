@@ -20,8 +20,8 @@ enum { READ_CHUNK = 16384, POLL_LONGEST_MS = 60000 };
 /* What one attempt to move bytes came to. */
 enum moved { MOVED_SOME, MOVED_NONE, MOVED_END, MOVED_FAULT };
 
-void link_init(struct link *link, const struct redis_address *address, const char *shown,
-               SSL_CTX *tls, int wake)
+void link_init(struct link *link, const struct address *address, const char *shown, SSL_CTX *tls,
+               int wake)
 {
     *link = (struct link){
         .address = *address, .shown = shown, .tls = tls, .wake = wake, .descriptor = -1};
@@ -44,7 +44,7 @@ void link_close(struct link *link)
 void link_release(struct link *link)
 {
     link_close(link);
-    resolution_drop(link->resolution);
+    errand_drop(link->resolution);
     link->resolution = NULL;
 }
 
@@ -137,26 +137,26 @@ static enum fan_status connect_local(struct link *link, int64_t deadline_us,
 static enum fan_status resolve(struct link *link, int64_t deadline_us, struct addrinfo **ret_list,
                                struct fan_error *reterr)
 {
-    const struct redis_address *address = &link->address;
+    const struct address *address = &link->address;
     int result;
-    if (redis_address_is_numeric(address)) {
+    if (address_is_numeric(address)) {
         const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
         result = getaddrinfo(address->place, address->port, &hints, ret_list);
     } else {
         enum fan_status status = FAN_OK;
         if (link->resolution == NULL) {
-            status = resolution_start(address->place, address->port, &link->resolution, reterr);
+            status = resolution_start(address, &link->resolution, reterr);
         }
         if (status == FAN_OK) {
-            status = link_wait(link, resolution_descriptor(link->resolution), POLLIN, deadline_us,
-                               reterr);
+            status =
+                link_wait(link, errand_descriptor(link->resolution), POLLIN, deadline_us, reterr);
         }
         if (status != FAN_OK) {
             return status;
         }
         result = resolution_take(link->resolution, ret_list);
-        resolution_drop(link->resolution);
+        errand_drop(link->resolution);
         link->resolution = NULL;
     }
     if (result != 0) {
@@ -261,13 +261,13 @@ bool link_is_stale(struct link *link)
 
 /* ---- talking ---- */
 
-static enum moved moved_by_tls(struct link *link, int result, short wants_write)
+static enum moved moved_by_tls(struct link *link, int result)
 {
     switch (SSL_get_error(link->ssl, result)) {
     case SSL_ERROR_WANT_READ:
         return MOVED_NONE;
     case SSL_ERROR_WANT_WRITE:
-        link->wants |= wants_write;
+        link->wants_write = true;
         return MOVED_NONE;
     case SSL_ERROR_ZERO_RETURN:
         return MOVED_END;
@@ -284,13 +284,13 @@ static enum moved link_write(struct link *link, const struct bytes *commands, si
         ERR_clear_error();
         int result = SSL_write_ex(link->ssl, commands->data + *at, left, &taken);
         if (result != 1) {
-            return moved_by_tls(link, result, POLLOUT);
+            return moved_by_tls(link, result);
         }
     } else {
         ssize_t result = send(link->descriptor, commands->data + *at, left, MSG_NOSIGNAL);
         if (result < 0) {
             bool later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-            link->wants |= later ? POLLOUT : 0;
+            link->wants_write = link->wants_write || later;
             return later ? MOVED_NONE : MOVED_FAULT;
         }
         taken = (size_t)result;
@@ -304,7 +304,7 @@ static enum moved link_read(struct link *link, char *chunk, size_t *ret_size)
     if (link->ssl != NULL) {
         ERR_clear_error();
         int result = SSL_read_ex(link->ssl, chunk, READ_CHUNK, ret_size);
-        return result == 1 ? MOVED_SOME : moved_by_tls(link, result, POLLOUT);
+        return result == 1 ? MOVED_SOME : moved_by_tls(link, result);
     }
     ssize_t result = recv(link->descriptor, chunk, READ_CHUNK, 0);
     if (result < 0) {
@@ -362,7 +362,7 @@ enum fan_status link_talk(struct link *link, const struct bytes *commands, size_
     while (count > 0) {
         char chunk[READ_CHUNK];
         size_t size = 0;
-        link->wants = 0;
+        link->wants_write = false;
         /* What is there is read first: a server that refuses says why before it goes away. */
         enum moved in = link_read(link, chunk, &size);
         enum moved out = MOVED_NONE;
@@ -382,8 +382,9 @@ enum fan_status link_talk(struct link *link, const struct bytes *commands, size_
             sent = commands->size; /* the end of what can be read says more */
         }
         if (in == MOVED_NONE && out != MOVED_SOME && count > 0) {
-            enum fan_status status = link_wait(link, link->descriptor,
-                                               (short)(POLLIN | link->wants), deadline_us, reterr);
+            enum fan_status status =
+                link_wait(link, link->descriptor, link->wants_write ? POLLIN | POLLOUT : POLLIN,
+                          deadline_us, reterr);
             if (status != FAN_OK) {
                 return status;
             }

@@ -24,29 +24,29 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
-#include "targets/redis/address.h"
+#include "targets/address.h"
 #include "targets/redis/resolve.h"
 
 enum { LINK_REPLIES_MAX = 1 << 20, LINK_REPLY_GRANT = 256 };
 
 struct link {
-    struct redis_address address;
+    struct address address;
     const char *shown; /* borrowed: the address in messages */
     SSL_CTX *tls;      /* borrowed; NULL: in clear text */
     int wake;          /* borrowed: readable once the target stops */
 
-    struct resolution *resolution; /* one that hangs is asked again by the next link_open() */
-    int descriptor;                /* -1: closed */
+    struct errand *resolution; /* one that hangs is asked again by the next link_open() */
+    int descriptor;            /* -1: closed */
     SSL *ssl;
     redisReader *reader;
-    short wants; /* what TLS waits for, beside POLLIN */
+    bool wants_write; /* nothing goes on until the descriptor can be written to */
 };
 
 /* Takes each reply in turn; it is gone after the call. */
 typedef void link_take(void *context, const redisReply *reply);
 
-void link_init(struct link *link, const struct redis_address *address, const char *shown,
-               SSL_CTX *tls, int wake);
+void link_init(struct link *link, const struct address *address, const char *shown, SSL_CTX *tls,
+               int wake);
 void link_release(struct link *link);
 
 enum fan_status link_open(struct link *link, int64_t deadline_us,

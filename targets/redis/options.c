@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "targets/redis/address.h"
+#include "targets/address.h"
 #include "targets/redis/stream.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -151,9 +151,9 @@ static const struct conf_option redis_options[] = {
 static const char *address_rule(const void *section, const char **ret_key)
 {
     const struct redis_options *options = section;
-    struct redis_address address;
+    struct address address;
     *ret_key = "address";
-    const char *fault = redis_address_parse(options->address, &address);
+    const char *fault = address_parse(options->address, REDIS_PORT, &address);
     if (fault == NULL && address.local && options->tls) {
         *ret_key = "tls";
         fault = "\"tls\" has no meaning for a unix socket";

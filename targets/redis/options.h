@@ -12,6 +12,8 @@
 #include "base/secret.h"
 #include "conf/option.h"
 
+#define REDIS_PORT "6379" /* where the address has none */
+
 struct redis_options {
     char *address;
     char *username;

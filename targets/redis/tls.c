@@ -59,7 +59,7 @@ enum fan_status redis_tls_create(const struct redis_options *options, SSL_CTX **
     return FAN_OK;
 }
 
-SSL *redis_tls_open(SSL_CTX *context, const struct redis_address *address, int descriptor)
+SSL *redis_tls_open(SSL_CTX *context, const struct address *address, int descriptor)
 {
     ERR_clear_error();
     SSL *ssl = SSL_new(context);
@@ -67,11 +67,12 @@ SSL *redis_tls_open(SSL_CTX *context, const struct redis_address *address, int d
         return NULL;
     }
     bool fine;
-    if (redis_address_is_numeric(address)) {
+    if (address_is_numeric(address)) {
         fine = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), address->place) == 1;
     } else {
-        fine = SSL_set1_host(ssl, address->place) == 1 &&
-               SSL_set_tlsext_host_name(ssl, address->place) == 1;
+        struct address named = *address; /* the macro takes no constant */
+        fine =
+            SSL_set1_host(ssl, named.place) == 1 && SSL_set_tlsext_host_name(ssl, named.place) == 1;
     }
     if (!fine || SSL_set_fd(ssl, descriptor) != 1) {
         SSL_free(ssl);

@@ -1,17 +1,16 @@
-#include "targets/redis/address.h"
+#include "targets/address.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
-static const char default_port[] = "6379";
-static const char no_host[] = "\"address\" has no host: write host:port, or the path of a socket";
+static const char no_host[] = "the address has no host: write host:port, or the path of a socket";
 
-static const char *parse_path(const char *text, struct redis_address *address)
+static const char *parse_path(const char *text, struct address *address)
 {
     if (strlen(text) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        return "\"address\" is too long for a unix socket, whose path ends at 107 bytes";
+        return "the address is too long for a unix socket, whose path ends at 107 bytes";
     }
     address->local = true;
     (void)strncpy(address->place, text, sizeof(address->place) - 1); /* zeroed, and it fits */
@@ -33,9 +32,9 @@ static bool is_host(const char *host, size_t size)
     return strspn(host, letters) >= size;
 }
 
-const char *redis_address_parse(const char *text, struct redis_address *ret_address)
+const char *address_parse(const char *text, const char *default_port, struct address *ret_address)
 {
-    struct redis_address address = {0};
+    struct address address = {0};
     if (text[0] == '/') {
         const char *fault = parse_path(text, &address);
         *ret_address = address;
@@ -47,7 +46,7 @@ const char *redis_address_parse(const char *text, struct redis_address *ret_addr
         host++;
         size = strcspn(host, "]");
         if (host[size] != ']') {
-            return "\"address\" has a [ without its ]";
+            return "the address has a [ without its ]";
         }
         text = host + size + 1;
     } else {
@@ -58,12 +57,12 @@ const char *redis_address_parse(const char *text, struct redis_address *ret_addr
         return no_host;
     }
     if (!is_host(host, size) || strstr(text, "://") != NULL) {
-        return "\"address\" has a scheme, a user or a character that no host name has: write "
+        return "the address has a scheme, a user or a character that no host name has: write "
                "host:port";
     }
     const char *port = text[0] == '\0' ? default_port : text + 1;
     if ((text[0] != '\0' && text[0] != ':') || !is_port(port)) {
-        return "\"address\" has no port from 1 to 65535 behind its host; an IPv6 address stands in "
+        return "the address has no port from 1 to 65535 behind its host; an IPv6 address stands in "
                "[brackets]";
     }
     memcpy(address.place, host, size);
@@ -72,7 +71,7 @@ const char *redis_address_parse(const char *text, struct redis_address *ret_addr
     return NULL;
 }
 
-bool redis_address_is_numeric(const struct redis_address *address)
+bool address_is_numeric(const struct address *address)
 {
     struct in6_addr number;
     return inet_pton(AF_INET, address->place, &number) == 1 ||
