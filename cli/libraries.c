@@ -6,6 +6,7 @@
 #include <libfyaml.h>
 #include <libpq-fe.h>
 #include <microhttpd.h>
+#include <nats/nats.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static const char *hiredis_text(void)
 
 const struct api_version *libraries_versions(size_t *ret_count)
 {
-    static struct api_version versions[10];
+    static struct api_version versions[11];
     versions[0] = (struct api_version){"pgfan", PGFAN_VERSION};
     versions[1] = (struct api_version){"libpq", libpq_text()};
     versions[2] = (struct api_version){"sqlite", sqlite3_libversion()};
@@ -43,6 +44,7 @@ const struct api_version *libraries_versions(size_t *ret_count)
     versions[7] = (struct api_version){"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)};
     versions[8] = (struct api_version){"zlib", zlibVersion()};
     versions[9] = (struct api_version){"hiredis", hiredis_text()};
+    versions[10] = (struct api_version){"libnats", nats_GetVersion()};
     *ret_count = CONF_COUNT(versions);
     return versions;
 }
