@@ -7,7 +7,9 @@
 
 import base64
 import json
+import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
@@ -15,6 +17,8 @@ import subprocess
 
 from . import process
 from .wait import wait_until
+
+BINARY = shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 
 class Client:
@@ -79,7 +83,7 @@ class NatsServer:
         lines += [f"{key}: {value}" for key, value in self.settings.items()]
         conf = self.directory / "nats.conf"
         conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        self.child = process.spawn(["nats-server", "-c", conf], stderr=subprocess.STDOUT,
+        self.child = process.spawn([BINARY, "-c", conf], stderr=subprocess.STDOUT,
                                    stdout=(self.directory / "nats.log").open("ab"))
         if ready:
             wait_until(lambda: self.api("INFO")["memory"] >= 0, timeout, "JetStream answers")
