@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 256, URL_MAX = 320, WRITE_DEADLINE_MS = 2000 };
+enum { WORDS_MAX = 256, URL_MAX = 320, WRITE_DEADLINE_MS = 5000 };
 
 struct dial {
     natsOptions *options;

@@ -54,19 +54,26 @@ static bool wait_readable(struct redis_script *script, int descriptor)
     return poll(polled, 2, -1) > 0 && polled[0].revents == 0;
 }
 
-/* Reads one command that is there whole; returns the bytes that it takes, 0: more are needed. */
+/* Reads one command that is there whole; returns the bytes that it takes, 0: more are needed, SIZE_MAX: it
+ * is none. */
 static size_t parse(struct redis_script *script, const char **arguments, size_t *sizes,
                     size_t *ret_count)
 {
     char *at = script->input;
     char *end = at + script->input_size;
+    if (at < end && *at != '*') {
+        return SIZE_MAX;
+    }
     char *line = memchr(at, '\n', (size_t)(end - at));
     if (line == NULL) {
         return 0;
     }
     size_t count = strtoul(at + 1, NULL, 10);
+    if (count == 0 || count > ARGUMENTS_MAX) {
+        return SIZE_MAX;
+    }
     at = line + 1;
-    for (size_t index = 0; index < count && index < ARGUMENTS_MAX; index++) {
+    for (size_t index = 0; index < count; index++) {
         line = memchr(at, '\n', (size_t)(end - at));
         if (line == NULL) {
             return 0;
@@ -180,10 +187,13 @@ static void serve(struct redis_script *script)
     script->input_size = 0;
     script->in_multi = false;
     for (;;) {
-        const char *arguments[ARGUMENTS_MAX];
-        size_t sizes[ARGUMENTS_MAX];
-        size_t count;
+        const char *arguments[ARGUMENTS_MAX] = {0};
+        size_t sizes[ARGUMENTS_MAX] = {0};
+        size_t count = 0;
         size_t taken = parse(script, arguments, sizes, &count);
+        if (taken == SIZE_MAX) {
+            return;
+        }
         if (taken == 0) {
             ssize_t size = wait_readable(script, script->peer)
                                ? recv(script->peer, script->input + script->input_size,
