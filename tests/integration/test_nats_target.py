@@ -6,7 +6,6 @@ import pytest
 
 from pgfan_test import verify, workload
 from pgfan_test.engine import pgfan
-from pgfan_test.letters import Store
 from pgfan_test.nats import NatsServer
 from pgfan_test.receiver import make_certificate
 from pgfan_test.records import position
@@ -151,8 +150,34 @@ def test_full_stream_holds_the_slot_and_a_large_event_is_poison(scene, servers):
     scene.caught_up()
     assert ids(server) == [1, 2, 3, 4, 5, 6, 8]
     assert status_of(engine)["dead_lettered"] == 1
-    engine.stop()
-    assert [cause for _, cause, _ in Store(scene.directory / "data").letters()] == ["poison"]
+    server.stop()
+    server.settings["max_payload"] = 100000
+    server.start()
+    replayed = pgfan("dlq", "replay", "-c", engine.conf_path)
+    assert "1 succeeded, 0 failed" in replayed.stdout, replayed.stderr
+    assert ids(server) == [1, 2, 3, 4, 5, 6, 8, 7]
+
+
+def test_markers_of_a_gap_become_no_dead_letters(scene, servers):
+    table(scene)
+    server = servers()
+    server.add_stream("CDC", ["cdc.>"])
+    conf = conf_of(scene, [target(server)], error_handling={"max_attempts": 0},
+                   buffer={"max_events": 300, "policy": "drop_oldest"},
+                   batch={"max_events": 50, "respect_source_tx": False})
+    engine = scene.engine(conf).start()
+    server.kill9()
+    insert(scene, 1, 1)
+    wait_until(lambda: status_of(engine)["last_error"], 30)
+    insert(scene, 2, 5000)
+    wait_until(lambda: engine.pipeline()["status"]["counters"]["read"] == 5000, 60)
+    server.start()
+    scene.caught_up()
+    messages = server.messages("CDC")
+    gaps = [event for subject, _, event in messages if subject == "cdc.other"]
+    assert gaps and all(event["op"] == "g" for event in gaps)
+    assert len(messages) - len(gaps) + sum(gap["count"] for gap in gaps) == 5000
+    assert status_of(engine)["dead_lettered"] == 0
 
 
 def test_value_that_fits_no_token_is_poison_alone(scene, servers):

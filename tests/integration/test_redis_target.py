@@ -104,6 +104,26 @@ def test_default_streams_are_a_table_each_and_take_truncates_and_messages(scene,
     assert status_of(engine)["dead_lettered"] == 0
 
 
+def test_markers_of_a_gap_become_no_dead_letters(scene, servers):
+    table(scene)
+    server = servers()
+    conf = conf_of(scene, [target(server)], error_handling={"max_attempts": 0},
+                   buffer={"max_events": 300, "policy": "drop_oldest"},
+                   batch={"max_events": 50, "respect_source_tx": False})
+    engine = scene.engine(conf).start()
+    server.kill9()
+    insert(scene, 1, 1)
+    wait_until(lambda: status_of(engine)["last_error"], 30)
+    insert(scene, 2, 5000)
+    wait_until(lambda: engine.pipeline()["status"]["counters"]["read"] == 5000, 60)
+    server.start()
+    scene.caught_up()
+    gaps = server.events("pgfan:other")
+    assert gaps and all(event["op"] == "g" for event in gaps)
+    assert len(ids(server)) + sum(gap["count"] for gap in gaps) == 5000
+    assert status_of(engine)["dead_lettered"] == 0
+
+
 @pytest.mark.parametrize("window, copies", [(50000, 0), (0, 20)])
 def test_an_event_sent_again_is_known_within_the_window(scene, servers, window, copies):
     """The server adds a batch, but no replica has it, so that it counts as not taken."""
