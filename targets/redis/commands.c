@@ -178,13 +178,28 @@ static enum fan_status append_event(struct commands *commands, const struct batc
     return FAN_OK;
 }
 
-size_t commands_ahead(const struct commands *commands, const struct batch *batch)
+size_t commands_end(const struct commands *commands, const struct batch *batch, size_t first)
 {
-    return (commands->options->dedup_window > 0 ? 2 : 1) + batch->events_count;
+    size_t end = first;
+    size_t bytes = 0;
+    do {
+        size_t size;
+        (void)batch_event_bytes(batch, commands->format, end, &size); /* only the size is needed */
+        bytes += size;
+        end++;
+    } while (end < batch->events_count && end - first < COMMANDS_EVENTS_MAX &&
+             bytes < COMMANDS_BYTES_MAX);
+    return end;
 }
 
-enum fan_status commands_batch(struct commands *commands, const struct batch *batch,
-                               int64_t wait_ms, size_t *ret_event, struct fan_error *reterr)
+size_t commands_ahead(const struct commands *commands, size_t events)
+{
+    return (commands->options->dedup_window > 0 ? 2 : 1) + events;
+}
+
+enum fan_status commands_add(struct commands *commands, const struct batch *batch, size_t first,
+                             size_t end, int64_t wait_ms, size_t *ret_event,
+                             struct fan_error *reterr)
 {
     struct bytes *out = &commands->bytes;
     bytes_clear(out);
@@ -196,7 +211,7 @@ enum fan_status commands_batch(struct commands *commands, const struct batch *ba
     }
     command(out, 1);
     argument_text(out, "MULTI");
-    for (size_t index = 0; index < batch->events_count; index++) {
+    for (size_t index = first; index < end; index++) {
         enum fan_status status = append_event(commands, batch, index, reterr);
         if (status != FAN_OK) {
             *ret_event = index;
@@ -212,7 +227,7 @@ enum fan_status commands_batch(struct commands *commands, const struct batch *ba
         argument_number(out, wait_ms);
     }
     if (!bytes_ok(out) || !bytes_ok(&commands->ids)) {
-        *ret_event = 0;
+        *ret_event = first;
         return fan_fail(reterr, FAN_RETRY, "could not write a batch: out of memory");
     }
     return FAN_OK;

@@ -1,5 +1,5 @@
 /*
- * commands.h - a batch as the commands that add it, all or nothing, in one round trip.
+ * commands.h - events as the commands that add them, all or nothing, in one round trip.
  *
  *     SCRIPT LOAD ...   MULTI   EVALSHA ... (one an event)   EXEC   [WAIT ...]
  *
@@ -10,7 +10,8 @@
  *
  * Ownership:  commands_release() accepts zeroed ones.
  * Threading:  one thread at a time.
- * Limits:     the size of a batch, and about 300 bytes more an event.
+ * Limits:     COMMANDS_EVENTS_MAX events and about COMMANDS_BYTES_MAX bytes of them, because a server does
+ *             nothing else while it executes them.
  */
 #ifndef TARGETS_REDIS_COMMANDS_H
 #define TARGETS_REDIS_COMMANDS_H
@@ -21,6 +22,8 @@
 #include "model/batch.h"
 #include "targets/redis/options.h"
 #include "targets/redis/stream.h"
+
+enum { COMMANDS_EVENTS_MAX = 500, COMMANDS_BYTES_MAX = 1 << 20 };
 
 struct commands {
     const struct redis_options *options; /* borrowed, as the next two */
@@ -43,12 +46,15 @@ void commands_reset(struct commands *commands);
 /* AUTH, SELECT and PING; returns how many replies they have. */
 size_t commands_hello(struct commands *commands);
 
-/* How many replies come before that of EXEC. */
-size_t commands_ahead(const struct commands *commands, const struct batch *batch);
+/* Where those of the batch's events that go together with `first` end. */
+size_t commands_end(const struct commands *commands, const struct batch *batch, size_t first);
 
-/* FAN_POISON: `ret_event` has no stream. FAN_RETRY: memory is out. */
-enum fan_status commands_batch(struct commands *commands, const struct batch *batch,
-                               int64_t wait_ms, size_t *ret_event,
-                               struct fan_error *reterr) FAN_MUST_CHECK;
+/* How many replies come before that of EXEC to so many events. */
+size_t commands_ahead(const struct commands *commands, size_t events);
+
+/* Those of events [first, end). FAN_POISON: `ret_event` has no stream. FAN_RETRY: memory is out. */
+enum fan_status commands_add(struct commands *commands, const struct batch *batch, size_t first,
+                             size_t end, int64_t wait_ms, size_t *ret_event,
+                             struct fan_error *reterr) FAN_MUST_CHECK;
 
 #endif

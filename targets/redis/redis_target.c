@@ -26,22 +26,26 @@ static struct redis_target *redis_of(struct target *target)
     return (struct redis_target *)target;
 }
 
-/* One event of several is known to be poison: the others are sent again without it. Out of memory:
- * the batch is halved instead. */
-static void name_event(struct answer *answer, size_t event, size_t count)
+/* Names the events that are not taken. Out of memory: none counts as taken, and all come again. */
+static void name_failed(const struct addition *addition, size_t count, struct answer *answer)
 {
-    struct verdict *failed = calloc(count, sizeof(*failed));
+    const size_t left = count - addition->taken;
+    struct verdict *failed = calloc(left, sizeof(*failed));
     if (failed == NULL) {
+        answer->status = FAN_RETRY;
         return;
     }
-    for (size_t at = 0; at < count; at++) {
-        failed[at].event = (uint32_t)at;
-        failed[at].poison = at == event;
+    const bool known = addition->poison < count;
+    for (size_t at = 0; at < left; at++) {
+        const size_t event = addition->taken + at;
+        failed[at].event = (uint32_t)event;
+        failed[at].poison = event == addition->poison;
         (void)snprintf(failed[at].text, sizeof(failed[at].text), "%.95s", /* cut if long */
-                       at == event ? answer->error.text : "not sent, because of another event");
+                       known && !failed[at].poison ? "not sent, because of another event"
+                                                   : answer->error.text);
     }
     answer->failed = failed;
-    answer->failed_count = count;
+    answer->failed_count = left;
     answer->status = FAN_OK;
 }
 
@@ -49,15 +53,20 @@ static bool redis_serve(void *context, const struct batch *batch, int64_t deadli
                         struct answer *answer)
 {
     struct redis_target *redis = context;
+    const size_t count = batch->events_count;
     int64_t until_us = clock_monotonic_us() + redis->options->timeout_us;
-    size_t event;
+    struct addition addition;
     answer->status =
-        session_add(&redis->session, batch, until_us < deadline_us ? until_us : deadline_us, &event,
-                    &answer->error);
-    if (answer->status == FAN_POISON && event < batch->events_count && batch->events_count > 1) {
-        name_event(answer, event, batch->events_count);
+        session_add(&redis->session, batch, until_us < deadline_us ? until_us : deadline_us,
+                    &addition, &answer->error);
+    if (answer->status == FAN_AGAIN) {
+        return false;
     }
-    return answer->status != FAN_AGAIN;
+    bool named = answer->status == FAN_POISON && addition.poison < count && count > 1;
+    if (answer->status != FAN_OK && (addition.taken > 0 || named)) {
+        name_failed(&addition, count, answer);
+    }
+    return true;
 }
 
 static void redis_destroy(struct target *target)

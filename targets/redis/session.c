@@ -116,43 +116,51 @@ static enum fan_status too_few(const struct session *session, int64_t replicas,
     return FAN_RETRY;
 }
 
+/* Adds events [first, end), which go together. */
 static enum fan_status session_send(struct session *session, const struct batch *batch,
-                                    int64_t deadline_us, struct fan_error *reterr)
+                                    size_t first, size_t end, int64_t deadline_us,
+                                    size_t *ret_poison, struct fan_error *reterr)
 {
-    size_t ahead = commands_ahead(&session->commands, batch);
-    bool waits = session->options->wait_replicas > 0;
-    struct replies replies = {.ahead = ahead, .events = batch->events_count};
-    enum fan_status status =
-        session_talk(session, ahead + 1 + waits, deadline_us, &replies, reterr);
+    const bool waits = session->options->wait_replicas > 0;
+    const size_t ahead = commands_ahead(&session->commands, end - first);
+    struct replies replies = {.ahead = ahead, .events = end - first};
+    /* The answer of WAIT comes before the deadline. */
+    const int64_t wait_ms = (deadline_us - clock_monotonic_us()) / 2000;
+    enum fan_status status = commands_add(&session->commands, batch, first, end,
+                                          wait_ms > 0 ? wait_ms : 1, ret_poison, reterr);
+    if (status != FAN_OK) {
+        return status;
+    }
+    status = session_talk(session, ahead + 1 + waits, deadline_us, &replies, reterr);
     if (status == FAN_OK && waits && replies.replicas < session->options->wait_replicas) {
         status = too_few(session, replies.replicas, reterr);
+    }
+    if (status != FAN_OK) {
+        link_close(&session->link);
     }
     return status;
 }
 
 enum fan_status session_add(struct session *session, const struct batch *batch, int64_t deadline_us,
-                            size_t *ret_event, struct fan_error *reterr)
+                            struct addition *ret_addition, struct fan_error *reterr)
 {
     enum fan_status status = FAN_OK;
-    *ret_event = batch->events_count;
+    *ret_addition = (struct addition){.taken = 0, .poison = batch->events_count};
     if (link_is_open(&session->link) && link_is_stale(&session->link)) {
         link_close(&session->link);
     }
     if (!link_is_open(&session->link)) {
         status = session_open(session, deadline_us, reterr);
-    }
-    if (status == FAN_OK) {
-        /* The answer of WAIT comes before the deadline. */
-        int64_t wait_ms = (deadline_us - clock_monotonic_us()) / 2000;
-        status =
-            commands_batch(&session->commands, batch, wait_ms > 0 ? wait_ms : 1, ret_event, reterr);
         if (status != FAN_OK) {
-            return status;
+            link_close(&session->link);
         }
-        status = session_send(session, batch, deadline_us, reterr);
     }
-    if (status != FAN_OK) {
-        link_close(&session->link);
+    while (status == FAN_OK && ret_addition->taken < batch->events_count) {
+        const size_t first = ret_addition->taken;
+        const size_t end = commands_end(&session->commands, batch, first);
+        status =
+            session_send(session, batch, first, end, deadline_us, &ret_addition->poison, reterr);
+        ret_addition->taken = status == FAN_OK ? end : first;
     }
     commands_reset(&session->commands);
     return status;

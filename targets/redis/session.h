@@ -21,10 +21,14 @@ struct session {
     struct link link;
 };
 
-/* Adds every event of the batch. FAN_OK: all are there, whether this call or an earlier one added
- * them. FAN_POISON with `ret_event` < events_count: that event has no stream, and nothing was sent;
- * otherwise one is too large, and it is not known which. */
+/* How far adding a batch has come. */
+struct addition {
+    size_t taken;  /* events before it are there, whether this call or an earlier one added them */
+    size_t poison; /* of FAN_POISON: the event at fault; events_count: it is not known which */
+};
+
+/* Adds the events of the batch, some after others; the first that are not taken end it. */
 enum fan_status session_add(struct session *session, const struct batch *batch, int64_t deadline_us,
-                            size_t *ret_event, struct fan_error *reterr) FAN_MUST_CHECK;
+                            struct addition *ret_addition, struct fan_error *reterr) FAN_MUST_CHECK;
 
 #endif

@@ -56,6 +56,7 @@ def ids(server, stream="CDC"):
     return [event["after"]["id"] for event in server.events(stream)]
 
 
+@pytest.mark.sanitized
 def test_every_change_once_and_in_order_through_kills_of_both_sides(scene, servers):
     workload.create(scene.server, scene.database)
     server = servers()

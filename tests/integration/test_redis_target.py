@@ -57,6 +57,7 @@ def ids(server, stream="pgfan:public.t"):
     return [event["after"]["id"] for event in server.events(stream)]
 
 
+@pytest.mark.sanitized
 def test_every_change_once_and_in_order_through_kills_of_both_sides(scene, servers):
     workload.create(scene.server, scene.database)
     server = servers()
@@ -152,6 +153,26 @@ def test_wait_replicas_waits_for_a_replica(scene, servers):
     replica = servers("replica", replicaof=f"127.0.0.1 {server.port}")
     scene.caught_up()
     assert ids(replica) == ids(server) == list(range(1, 11))
+
+
+def test_replica_is_waited_for_until_it_is_the_primary_and_knows_what_it_has(scene, servers):
+    table(scene)
+    server = servers(repl_diskless_sync_delay=0)
+    replica = servers("replica", replicaof=f"127.0.0.1 {server.port}")
+    options = {"wait_replicas": 1, "timeout": "2s", "connect_timeout": "1s"}
+    engine = scene.engine(conf_of(scene, [target(server, **options)],
+                                  error_handling={"max_attempts": 0})).start()
+    insert(scene, 1, 10)
+    scene.caught_up()
+    engine.kill9()
+    server.kill9()
+    engine.rewrite(conf_of(scene, [target(replica)], error_handling={"max_attempts": 0}))
+    engine.start()
+    insert(scene, 11, 20)
+    wait_until(lambda: "READONLY" in status_of(engine)["last_error"], 30)
+    replica.call("REPLICAOF", "NO", "ONE")
+    scene.caught_up()
+    assert ids(replica) == list(range(1, 21))
 
 
 def test_wrong_password_stops_the_target_with_a_hint_and_shows_no_secret(scene, servers):

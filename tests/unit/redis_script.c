@@ -176,6 +176,10 @@ static bool answer(struct redis_script *script, const char *name, size_t size)
         }
         return false;
     }
+    if (reply[0] == '=') {
+        free(reply);
+        return answer_usual(script, name, size);
+    }
     script->queued += script->in_multi && is(name, size, "EVALSHA");
     bool fine = reply[0] != '\0' && say(script, reply);
     free(reply);

@@ -20,7 +20,7 @@ void redis_script_stop(struct redis_script *script);
 uint16_t redis_script_port(const struct redis_script *script);
 
 /* The next command `name` is answered with `reply`, bytes of the protocol. "": the connection is
- * closed instead. NULL: nothing is said until the peer goes. */
+ * closed instead. "=": as by itself. NULL: nothing is said until the peer goes. */
 void redis_script_add(struct redis_script *script, const char *name, const char *reply);
 
 /* The commands so far, a line each, arguments parted by a space, the script's text left out; in a

@@ -11,6 +11,7 @@
 #include "conf/load.h"
 #include "conf/print.h"
 #include "targets/address.h"
+#include "targets/redis/commands.h"
 #include "targets/redis/options.h"
 #include "targets/redis/redis_target.h"
 #include "targets/redis/ruling.h"
@@ -184,6 +185,28 @@ START_TEST(redis_options_shape_the_commands)
     const struct answer *answer = answering_send(&rig, answering_plain(&rig, 1));
     ck_assert_int_eq(answer->status, FAN_RETRY);
     ck_assert_str_eq(answer->error.code, "REDIS_REPLICAS");
+}
+END_TEST
+
+START_TEST(redis_large_batch_goes_out_in_parts_and_keeps_what_was_taken)
+{
+    enum { EVENTS = 2 * COMMANDS_EVENTS_MAX + 1 };
+    static struct answering_event events[EVENTS];
+    for (size_t at = 0; at < EVENTS; at++) {
+        events[at] = (struct answering_event){"public", "t", "", "x", 0};
+    }
+    start();
+    redis_script_add(script, "EXEC", "=");
+    redis_script_add(script, "EXEC", "-OOM command not allowed\r\n");
+    const struct answer *answer = answering_send(&rig, answering_batch(&rig, events, EVENTS));
+    ck_assert_int_eq(answer->status, FAN_OK);
+    ck_assert_str_eq(answer->error.code, "REDIS_OOM");
+    ck_assert_uint_eq(answer->failed_count, EVENTS - COMMANDS_EVENTS_MAX);
+    ck_assert_uint_eq(answer->failed[0].event, COMMANDS_EVENTS_MAX);
+    ck_assert(!answer->failed[0].poison);
+    answer = answering_send(&rig, answering_batch(&rig, events, EVENTS));
+    ck_assert_msg(answer->status == FAN_OK, "%s", answer->error.text);
+    ck_assert_uint_eq(answer->failed_count, 0);
 }
 END_TEST
 
@@ -530,6 +553,7 @@ int main(void)
     tcase_add_test(tests, redis_batch_is_one_transaction_of_scripts);
     tcase_add_test(tests, redis_gap_has_an_id_of_its_own);
     tcase_add_test(tests, redis_options_shape_the_commands);
+    tcase_add_test(tests, redis_large_batch_goes_out_in_parts_and_keeps_what_was_taken);
     tcase_add_loop_test(tests, redis_reply_gives_its_class, 0, (int)CONF_COUNT(replies));
     tcase_add_loop_test(tests, redis_words_give_their_class_and_show_no_value, 0,
                         (int)CONF_COUNT(rulings));
