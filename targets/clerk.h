@@ -1,17 +1,19 @@
 /*
- * clerk.h - the thread of an answering target whose client library blocks: it serves requests one after
- * the other, and answers them.
+ * clerk.h - the thread of an answering target whose client library blocks: it serves requests one
+ * after the other, and answers them.
  *
  *     clerk_init -> { clerk_start -> clerk_request* -> clerk_stop }* -> clerk_release
  *
- * Whatever the serving function waits for it waits for beside `wake`, or looks at clerk_is_stopping()
- * often, so that clerk_stop() returns soon.
+ * Whatever the serving function waits for it waits for beside `wake`, or looks at
+ * clerk_is_stopping() often, so that clerk_stop() returns soon.
  *
- * INVARIANTS  (1) a request is forgotten before it is answered: the worker that gets the answer finds
- *                 room for the next one.
+ * INVARIANTS  (1) a request is forgotten before it is answered: the worker that gets the answer
+ *                 finds room for the next one.
  *             (2) nothing is answered after clerk_stop().
- * Ownership:  a clerk keeps a reference to the batch of each request until it is answered or dropped.
- * Threading:  init, start, request, stop and release by the owner of the target; `serve` on the thread.
+ * Ownership:  a clerk keeps a reference to the batch of each request until that is answered or
+ *             dropped.
+ * Threading:  init, start, request, stop and release by the owner of the target; `serve` on the
+ *             thread.
  * Limits:     context.requests_max open requests.
  */
 #ifndef TARGETS_CLERK_H
@@ -22,8 +24,8 @@
 
 #include "targets/target.h"
 
-/* Fills the answer, by `deadline_us` at the latest. False: it was ended by clerk_stop(), and the answer
- * is not given. */
+/* Fills the answer, by `deadline_us` at the latest. False: it was ended by clerk_stop(), and the
+ * answer is not given. */
 typedef bool clerk_serve(void *context, const struct batch *batch, int64_t deadline_us,
                          struct answer *answer);
 
@@ -51,7 +53,7 @@ struct clerk {
     size_t count; /* the one that is being served included */
 };
 
-/* `context` is borrowed. FAN_RETRY: no memory, no descriptor; clerk_release() is needed even then. */
+/* `context` is borrowed. FAN_RETRY: no memory, no descriptor; clerk_release() is due even then. */
 enum fan_status clerk_init(struct clerk *clerk, const char *name,
                            const struct target_context *context, clerk_serve *serve,
                            void *serve_context, struct fan_error *reterr) FAN_MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * dial.h - connects to one NATS server on a thread of its own, see targets/errand.h: the library's call
- * blocks in looking the name up and in the handshake of TLS.
+ * dial.h - connects to one NATS server on a thread of its own, see targets/errand.h: the library's
+ * call blocks in looking the name up and in the handshake of TLS.
  *
  * Threading:  one thread starts, asks and drops.
  */
@@ -17,8 +17,8 @@
 enum fan_status dial_start(const struct nats_options *options, const char *server,
                            struct errand **ret_errand, struct fan_error *reterr) FAN_MUST_CHECK;
 
-/* Of one that is over. The connection is the caller's; `ret_words` are the library's and live until the
- * errand is dropped. */
+/* Of one that is over. The connection is the caller's; `ret_words` are the library's and live until
+ * the errand is dropped. */
 natsStatus dial_take(struct errand *errand, natsConnection **ret_connection,
                      const char **ret_words);
 

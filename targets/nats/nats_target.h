@@ -1,6 +1,6 @@
 /*
- * nats_target.h - publishes events to NATS JetStream, one message an event, with the event's id for the
- * stream to know it by.
+ * nats_target.h - publishes events to NATS JetStream, one message an event, with the event's id for
+ * the stream to know it by.
  *
  * An answering target with a thread and a connection of its own: requests wait for each other.
  * docs/target-nats.md says what is published, and when an event may be there twice.

@@ -14,8 +14,8 @@
 #include "base/status.h"
 #include "targets/redactor.h"
 
-/* The acknowledgement of one event: FAN_OK, also for a duplicate; FAN_RETRY, FAN_POISON or FAN_FATAL with
- * the server's words. */
+/* The acknowledgement of one event: FAN_OK, also for a duplicate; FAN_RETRY, FAN_POISON or
+ * FAN_FATAL with the server's words. */
 enum fan_status nats_rule_ack(const char *data, size_t size, const char *shown,
                               const struct redactor *redactor, struct fan_error *reterr);
 

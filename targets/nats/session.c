@@ -241,8 +241,8 @@ static enum fan_status wait_ended(const struct session *session, natsStatus stat
                           session->redactor, reterr);
 }
 
-/* The next reply; NULL: one that says that nobody listens, and not on which subject. FAN_AGAIN: the target
- * stops. */
+/* The next reply; NULL: one that says that nobody listens, and not on which subject. FAN_AGAIN: the
+ * target stops. */
 static enum fan_status next_reply(struct session *session, int64_t deadline_us, natsMsg **ret_reply,
                                   struct fan_error *reterr)
 {
@@ -279,8 +279,8 @@ static void take_reply(const struct session *session, natsMsg *reply, size_t eve
     settle(publication, event, status, &error);
 }
 
-/* Waits for the replies to events [first, end), whose first has `serial`. Each event gets one; what is
- * still pending then is what nobody listened for. */
+/* Waits for the replies to events [first, end), whose first has `serial`. Each event gets one; what
+ * is still pending then is what nobody listened for. */
 static enum fan_status await_wave(struct session *session, struct publication *publication,
                                   size_t first, size_t end, uint64_t serial, int64_t deadline_us)
 {
@@ -309,7 +309,7 @@ static enum fan_status await_wave(struct session *session, struct publication *p
     return FAN_OK;
 }
 
-/* FAN_OK: go on when publication->status is FAN_OK. Otherwise the connection is of no use any more. */
+/* FAN_OK: go on when publication->status is FAN_OK. Otherwise the connection is of no use. */
 static enum fan_status send_wave(struct session *session, struct publication *publication,
                                  size_t first, size_t end, int64_t deadline_us)
 {

@@ -1,9 +1,9 @@
 /*
  * session.h - publishes batches to JetStream, over a connection that is made when it is needed.
  *
- * A batch goes out wave by wave (wave.h); the first wave that is not acknowledged whole ends it. The
- * connection is closed when it fails or an acknowledgement does not come: the events are then sent again
- * over another, and the stream knows those that it has by their ids.
+ * A batch goes out wave by wave (wave.h); the first wave that is not acknowledged whole ends it.
+ * The connection is closed when it fails or an acknowledgement does not come: the events are then
+ * sent again over another, and the stream knows those that it has by their ids.
  *
  * Threading:  one thread at a time.
  */

@@ -15,8 +15,8 @@ static bool is_alone(const struct batch *batch, size_t event)
            batch->events[event].op == CHANGE_TRUNCATE;
 }
 
-/* Whether a key that may be the event's is in the set, where it is put otherwise. Keys that look alike
- * only end a wave early. */
+/* Whether a key that may be the event's is in the set, where it is put otherwise. Keys that look
+ * alike only end a wave early. */
 static bool is_met(uint64_t slots[SLOTS], const struct batch *batch, size_t event)
 {
     size_t size;

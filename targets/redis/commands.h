@@ -3,15 +3,15 @@
  *
  *     SCRIPT LOAD ...   MULTI   EVALSHA ... (one an event)   EXEC   [WAIT ...]
  *
- * What a server refuses for a while (OOM, LOADING, READONLY) it refuses when a command is queued, and
- * then EXEC adds nothing: no later event overtakes one that was refused. The script adds an event
- * unless the sorted set `<stream>:ids` knows its id, and keeps the newest ids there. Without a window
- * there is no script, and XADD stands in its place.
+ * Nothing else happens within EXEC. So what a server refuses for a while (OOM, LOADING, READONLY) it
+ * refuses for all of them alike, and no later event overtakes one that was refused. The script adds
+ * an event unless the sorted set `<stream>:ids` knows its id, and keeps the newest ids there. Without
+ * a window there is no script, and XADD stands in its place.
  *
  * Ownership:  commands_release() accepts zeroed ones.
  * Threading:  one thread at a time.
- * Limits:     COMMANDS_EVENTS_MAX events and about COMMANDS_BYTES_MAX bytes of them, because a server does
- *             nothing else while it executes them.
+ * Limits:     COMMANDS_EVENTS_MAX events and about COMMANDS_BYTES_MAX bytes of them, because a
+ *             server does nothing else while it executes them.
  */
 #ifndef TARGETS_REDIS_COMMANDS_H
 #define TARGETS_REDIS_COMMANDS_H

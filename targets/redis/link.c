@@ -68,7 +68,7 @@ static enum fan_status link_timeout(const struct link *link, struct fan_error *r
     return FAN_RETRY;
 }
 
-/* Until `descriptor` is ready, the deadline has come (FAN_RETRY), or the target stops (FAN_AGAIN). */
+/* Until `descriptor` is ready, the deadline is there (FAN_RETRY), or the target stops (FAN_AGAIN). */
 static enum fan_status link_wait(const struct link *link, int descriptor, short events,
                                  int64_t deadline_us, struct fan_error *reterr)
 {

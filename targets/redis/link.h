@@ -3,9 +3,9 @@
  *
  *     link_init -> { link_open -> link_talk* -> link_close }* -> link_release
  *
- * Every wait ends at its deadline or when the target stops, so that nothing here blocks anybody. The
- * parser of replies is hiredis'; its own connections are not used, because Debian's have neither TLS
- * nor a way to interrupt them.
+ * Every wait ends at its deadline or when the target stops, so that nothing here blocks anybody.
+ * The parser of replies is hiredis'; its own connections are not used, because Debian's have
+ * neither TLS nor a way to interrupt them.
  *
  * Threading:  one thread at a time.
  * Errors:     FAN_AGAIN  the target stops: say nothing more

@@ -7,8 +7,8 @@
  *     NOAUTH WRONGPASS NOPERM WRONGTYPE MOVED, other  FAN_FATAL: somebody has to mend something
  *     an event larger than the server takes           FAN_POISON
  *
- * Nothing about an event's content makes Redis refuse it, so what is not known is not poison: one wrong
- * setting would make dead letters of everything.
+ * Nothing about an event's content makes Redis refuse it, so what is not known is not poison: one
+ * wrong setting would make dead letters of everything.
  *
  * Threading:  stateless.
  */
@@ -20,8 +20,8 @@
 #include "base/status.h"
 #include "targets/redactor.h"
 
-/* `words`: the reply without its `-`. What follows "with args" may be a part of an event, and is left
- * out of the message. */
+/* `words`: the reply without its `-`. What follows "with args" may be a part of an event, and is
+ * left out of the message. */
 enum fan_status redis_rule(const char *words, size_t size, const char *shown,
                            const struct redactor *redactor, struct fan_error *reterr);
 

@@ -1,8 +1,8 @@
 /*
  * session.h - adds batches to a Redis server, over a connection that is made when it is needed.
  *
- * A connection that failed, or on which anything was refused, is closed: the next batch looks the name
- * up again and logs in anew, which finds the new primary after a failover.
+ * A connection that failed, or on which anything was refused, is closed: the next batch looks the
+ * name up again and logs in anew, which finds the new primary after a failover.
  *
  * Threading:  one thread at a time.
  * Errors:     session_add() as an answer of that status; FAN_AGAIN when the target stops.

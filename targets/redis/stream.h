@@ -28,8 +28,8 @@ const char *stream_names_parse(const char *of_table, const char *other,
                                struct stream_names *ret_names, const char **ret_key);
 void stream_names_release(struct stream_names *names);
 
-/* Writes the name into `out`, whose size_max is STREAM_NAME_MAX. FAN_RETRY: memory is out. FAN_POISON:
- * it would be too long, or a part of it is empty. */
+/* Writes the name into `out`, whose size_max is STREAM_NAME_MAX. FAN_RETRY: memory is out.
+ * FAN_POISON: it would be too long, or a part of it is empty. */
 enum fan_status stream_names_render(const struct stream_names *names,
                                     const struct event_subject *subject, struct bytes *out,
                                     struct fan_error *reterr) FAN_MUST_CHECK;

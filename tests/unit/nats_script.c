@@ -141,8 +141,8 @@ static bool take_message(struct nats_script *script, const char *line, const cha
     return answer(script, reply);
 }
 
-/* Takes one line, and the message behind it; returns the bytes taken, 0: more are needed, SIZE_MAX: the
- * connection is over. */
+/* Takes one line, and the message behind it; returns the bytes taken, 0: more are needed, SIZE_MAX:
+ * the connection is over. */
 static size_t take_line(struct nats_script *script)
 {
     char *end = memmem(script->input, script->input_size, "\r\n", 2);

@@ -54,8 +54,8 @@ static bool wait_readable(struct redis_script *script, int descriptor)
     return poll(polled, 2, -1) > 0 && polled[0].revents == 0;
 }
 
-/* Reads one command that is there whole; returns the bytes that it takes, 0: more are needed, SIZE_MAX: it
- * is none. */
+/* Reads one command that is there whole; returns the bytes that it takes, 0: more are needed,
+ * SIZE_MAX: it is none. */
 static size_t parse(struct redis_script *script, const char **arguments, size_t *sizes,
                     size_t *ret_count)
 {

@@ -1,10 +1,10 @@
 /*
- * redis_script.h - a Redis server on loopback that does what a test says, and remembers what it got.
+ * redis_script.h - a Redis server on loopback that does what a test says, and keeps what it got.
  *
- * By itself it answers like an empty server that takes everything. A step of the script stands in the
- * place of the next reply to the command that it names.
+ * By itself it answers like an empty server that takes everything. A step of the script stands in
+ * the place of the next reply to the command that it names.
  *
- * Threading:  the test's thread calls; the server has a thread of its own, one connection at a time.
+ * Threading:  the test's thread calls; the server has its own, one connection at a time.
  */
 #ifndef TESTS_UNIT_REDIS_SCRIPT_H
 #define TESTS_UNIT_REDIS_SCRIPT_H

@@ -1,6 +1,6 @@
 /*
- * A NATS target answers each request once, lets no event overtake one of its key that was refused, and
- * shows nothing that a value or a secret should not be in.
+ * A NATS target answers each request once, lets no event overtake one of its key that was refused,
+ * and shows nothing that a value or a secret should not be in.
  *
  * Oracle: a scripted server on loopback that keeps the messages it got.
  */
@@ -352,8 +352,8 @@ START_TEST(nats_wave_has_a_key_once)
 }
 END_TEST
 
-/* Loads a conf with one NATS target whose keys are `keys`, and keeps the effective conf or the faults in
- * `ret_text`. */
+/* Loads a conf with one NATS target whose keys are `keys`, and keeps the effective conf or the
+ * faults in `ret_text`. */
 static enum fan_status load_conf(const char *keys, struct bytes *ret_text)
 {
     static const struct conf_plugin plugin = {.type = "nats", .table = &nats_options_table};

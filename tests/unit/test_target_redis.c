@@ -1,6 +1,6 @@
 /*
- * A Redis target adds a batch whole or not at all, answers each request once with the class that the
- * server's reply stands for, and shows nothing that a value or a secret should not be in.
+ * A Redis target adds a batch whole or not at all, answers each request once with the class that
+ * the server's reply stands for, and shows nothing that a value or a secret should not be in.
  *
  * Oracle: a scripted server on loopback that keeps the commands it got.
  */
@@ -456,8 +456,8 @@ START_TEST(redis_address_is_read)
 }
 END_TEST
 
-/* Loads a conf with one Redis target whose keys are `keys`, and keeps the effective conf or the faults
- * in `ret_text`. */
+/* Loads a conf with one Redis target whose keys are `keys`, and keeps the effective conf or the
+ * faults in `ret_text`. */
 static enum fan_status load_conf(const char *keys, struct bytes *ret_text)
 {
     static const struct conf_plugin plugin = {.type = "redis", .table = &redis_options_table};
