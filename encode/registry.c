@@ -1,10 +1,12 @@
 #include <string.h>
 
+#include "encode/debezium.h"
 #include "encode/encoder.h"
 #include "encode/native.h"
 
 const struct encoder_type *const encoder_types[] = {
     &native_encoder,
+    &debezium_encoder,
     NULL,
 };
 
