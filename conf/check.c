@@ -176,6 +176,24 @@ static void check_format(const struct conf_decoder *decoder, const struct conf_n
     bytes_release(&hint);
 }
 
+/* Keys that say nothing in the envelope that the target has. */
+static void check_envelope(const struct conf_decoder *decoder, const struct conf_node *node,
+                           const struct settings_target *target)
+{
+    const struct conf_node *section = conf_node_child(node, "debezium");
+    bool debezium = target->format != NULL && strcmp(target->format, "debezium") == 0;
+    if (debezium && target->int8 != 0) {
+        conf_report_add(decoder->report, CONF_ERROR, place_of(node, "int8"),
+                        "remove \"int8\": an int64 of Kafka Connect is a number",
+                        "format \"debezium\" cannot write 64-bit integers as strings");
+    }
+    if (!debezium && section != NULL) {
+        conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
+                        "add \"format: debezium\", or remove the section",
+                        "section \"debezium\" belongs to \"format: debezium\"");
+    }
+}
+
 static void check_targets(const struct conf_decoder *decoder, const struct conf_node *node,
                           const struct settings_pipeline *pipeline)
 {
@@ -191,6 +209,7 @@ static void check_targets(const struct conf_decoder *decoder, const struct conf_
         const struct settings_target *target = settings_target_at(pipeline, i);
         const struct conf_node *item = nth_child(list, i);
         check_format(decoder, item, target);
+        check_envelope(decoder, item, target);
         if (target->name == NULL) {
             continue;
         }

@@ -32,8 +32,8 @@ const struct conf_plugin *conf_plugin_find(const struct conf_plugins *plugins,
 
 bool conf_name_is_unavailable(const char *name)
 {
-    static const char *const names[] = {"debezium", "cloudevents", "avro",    "kafka",
-                                        "webhook",  "sqlite",      "postgres"};
+    static const char *const names[] = {"cloudevents", "avro",   "kafka",
+                                        "webhook",     "sqlite", "postgres"};
     for (size_t i = 0; i < CONF_COUNT(names); i++) {
         if (strcmp(names[i], name) == 0) {
             return true;

@@ -56,12 +56,26 @@ struct settings_errors {
     int64_t poison_max; /* convictions in a minute; more convict the target */
 };
 
+/* The values are those of encode/debezium_settings.h, which stands above conf. */
+struct settings_debezium {
+    bool schemas;
+    int decimal;
+    int time;
+    int binary;
+    int interval;
+    int hstore;
+    bool transaction_metadata;
+    char *unavailable_value;
+    char *topic_prefix; /* NULL: the name of the source */
+};
+
 struct settings_target {
     char *name; /* default: the type */
     char *type;
     char *format;
-    int special_values; /* enum special_values of encode/encoder.h */
-    int int8;           /* 0 number, 1 string */
+    int special_values;                /* enum special_values of encode/encoder.h */
+    int int8;                          /* 0 number, 1 string */
+    struct settings_debezium debezium; /* of format debezium */
     bool required;
     bool transactions;
     int64_t deadline_us;
