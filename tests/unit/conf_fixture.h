@@ -153,7 +153,7 @@ static const struct conf_plugin fixture_targets[] = {
     {.type = "null", .answers = true}, /* unlike the real one */
     {.type = "stdout"},
 };
-static const char *const fixture_formats[] = {"native", NULL};
+static const char *const fixture_formats[] = {"native", "debezium", NULL};
 static const struct conf_plugins fixture_plugins = {
     .sources = fixture_sources,
     .sources_count = CONF_COUNT(fixture_sources),
