@@ -1,7 +1,7 @@
 /*
- * encode_bench.c - the path from a pgoutput message to its native JSON, and nothing else.
+ * encode_bench.c - the path from a pgoutput message to its event, and nothing else.
  *
- *     build/encode/encode_bench [EVENTS [ROUNDS]]
+ *     build/encode/encode_bench [EVENTS [ROUNDS [FORMAT]]]
  *
  * Makes a stream of insert, update and delete messages of a six-column table of about 100 bytes a
  * row, then checks and encodes all of them, ROUNDS times; prints the best round in ns per event.
@@ -173,12 +173,14 @@ int main(int argc, char **argv)
     size_t rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 7;
     struct relation *relation = relation_make();
     struct change *changes = calloc(count == 0 ? 1 : count, sizeof(*changes));
-    const struct encode_settings settings = {.type = encoder_type_find("native")};
+    const struct encode_settings settings = {.type =
+                                                 encoder_type_find(argc > 3 ? argv[3] : "native")};
     const struct encode_context context = {
         .source = "shop", .system_id = "7312345678901234567", .slot = "pgfan_shop"};
     struct encoder *encoder = NULL;
     struct fan_error error;
-    if (changes == NULL || settings.type->create(&settings, &context, &encoder, &error) != FAN_OK) {
+    if (changes == NULL || settings.type == NULL ||
+        settings.type->create(&settings, &context, &encoder, &error) != FAN_OK) {
         fail("out of memory");
     }
     struct rng rng = rng_seeded(1);

@@ -7,6 +7,7 @@ enum {
     DIGITS_MAX = 1 << 20,
     CHUNK_DIGITS = 9, /* of a limb of 32 bits */
     LIMB_SIZE = 4,
+    SHORT_DIGITS = 18, /* any so many fit 64 bits */
 };
 
 static bool is_digit(char character)
@@ -121,11 +122,57 @@ static void append_signed(const uint32_t *limbs, size_t count, bool negative, st
     }
 }
 
+/* The unscaled integer of a short text; false: it takes the long way, which also says what is wrong. */
+static bool unscaled_short(const char *text, size_t size, int32_t scale, int64_t *ret_number)
+{
+    int32_t places = -1; /* no point yet */
+    int64_t number = 0;
+    if (size == 0 || size > SHORT_DIGITS || scale < 0 || scale > SHORT_DIGITS) {
+        return false;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (is_digit(text[i])) {
+            number = number * 10 + (text[i] - '0');
+            places += places >= 0 ? 1 : 0;
+        } else if (text[i] == '.' && places < 0 && size > 1) {
+            places = 0;
+        } else {
+            return false;
+        }
+    }
+    places = places < 0 ? 0 : places;
+    if (places > scale || (int32_t)size + scale - places > SHORT_DIGITS) {
+        return false;
+    }
+    for (; places < scale; places++) {
+        number *= 10;
+    }
+    *ret_number = number;
+    return true;
+}
+
+/* As few bytes as hold the number with its sign. */
+static void append_short(int64_t number, struct bytes *out)
+{
+    unsigned size = 1;
+    while (size < sizeof(number) && number >> (8 * size - 1) != (number < 0 ? -1 : 0)) {
+        size++;
+    }
+    for (unsigned i = size; i-- > 0;) {
+        bytes_append_char(out, (char)(uint8_t)((uint64_t)number >> 8 * i));
+    }
+}
+
 bool debezium_decimal_unscaled(const char *text, size_t size, int32_t scale, struct bytes *scratch,
                                struct bytes *ret_bytes)
 {
     bool negative = size > 0 && text[0] == '-';
+    int64_t number;
     bytes_clear(ret_bytes);
+    if (unscaled_short(text + negative, size - negative, scale, &number)) {
+        append_short(negative ? -number : number, ret_bytes);
+        return bytes_ok(ret_bytes);
+    }
     if (size > DIGITS_MAX || scale > SCALE_MAX || scale < -SCALE_MAX ||
         !gather(text + negative, size - negative, scale, scratch)) {
         return false;

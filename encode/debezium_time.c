@@ -11,7 +11,7 @@
 #define DAY_US (24 * HOUR_US)
 #define MONTH_US (DAY_US * 36525 / 1200)
 
-enum { NUMBER_DIGITS_MAX = 15, FRACTION_DIGITS_MAX = 6, YEAR_MAX = 10000000 };
+enum { NUMBER_DIGITS_MAX = 15, FRACTION_DIGITS_MAX = 6, YEAR_MAX = 10000000, YEAR_DIGITS_MAX = 10 };
 
 /* Reads from the front of a text. */
 struct cursor {
@@ -257,12 +257,32 @@ bool debezium_interval_micros(const struct debezium_interval_parts *parts, int64
     return ok;
 }
 
+static char *write_pair(char *at, uint32_t number)
+{
+    at[0] = (char)('0' + number / 10 % 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+}
+
 size_t debezium_date_write(struct debezium_date date, char text[DEBEZIUM_TIME_TEXT_MAX])
 {
-    const char *sign = date.year < 0 ? "-" : date.year > 9999 ? "+" : "";
-    int size = snprintf(text, DEBEZIUM_TIME_TEXT_MAX, "%s%04d-%02" PRIu32 "-%02" PRIu32, sign,
-                        abs(date.year), date.month, date.day);
-    return (size_t)size; /* 9 digits at most: it fits */
+    uint32_t year = (uint32_t)abs(date.year);
+    char *at = text;
+    if (date.year < 0 || date.year > 9999) {
+        *at++ = date.year < 0 ? '-' : '+';
+    }
+    char digits[YEAR_DIGITS_MAX];
+    int first = YEAR_DIGITS_MAX;
+    do {
+        digits[--first] = (char)('0' + year % 10);
+        year /= 10;
+    } while (year > 0 || first > YEAR_DIGITS_MAX - 4);
+    memcpy(at, digits + first, (size_t)(YEAR_DIGITS_MAX - first));
+    at += YEAR_DIGITS_MAX - first;
+    *at++ = '-';
+    at = write_pair(at, date.month);
+    *at++ = '-';
+    return (size_t)(write_pair(at, date.day) - text);
 }
 
 /* Writes .456 with so many digits, or as few as it takes. */
@@ -286,10 +306,13 @@ static size_t write_fraction(int64_t micros, int digits, char *text)
 
 size_t debezium_time_write(int64_t micros, int digits, char text[DEBEZIUM_TIME_TEXT_MAX])
 {
-    int64_t seconds = micros / SECOND_US;
-    int size = snprintf(text, DEBEZIUM_TIME_TEXT_MAX, "%02d:%02d:%02d", (int)(seconds / 3600),
-                        (int)(seconds / 60 % 60), (int)(seconds % 60));
-    return (size_t)size + write_fraction(micros % SECOND_US, digits, text + size);
+    uint32_t seconds = (uint32_t)(micros / SECOND_US);
+    char *at = write_pair(text, seconds / 3600);
+    *at++ = ':';
+    at = write_pair(at, seconds / 60 % 60);
+    *at++ = ':';
+    at = write_pair(at, seconds % 60);
+    return (size_t)(at - text) + write_fraction(micros % SECOND_US, digits, at);
 }
 
 size_t debezium_interval_write(const struct debezium_interval_parts *parts,
