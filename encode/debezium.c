@@ -19,6 +19,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/wire.h"
 #include "encode/debezium_table.h"
 #include "encode/debezium_value.h"
@@ -454,9 +455,11 @@ static bool key_has_changed(struct debezium *debezium, const struct debezium_tab
            memcmp(debezium->key.data, debezium->old_key.data, debezium->key.size) != 0;
 }
 
+/* `keyed` is the row that has the event's key: the new one, or the old one if there is no new. */
 static void write_row_records(struct debezium *debezium, const struct debezium_table *table,
-                              const struct change *change, const struct row_pair *old,
-                              const struct row_pair *row, struct bytes *out)
+                              const struct change *change, struct row_pair keyed,
+                              const struct row_pair *old, const struct row_pair *row,
+                              struct bytes *out)
 {
     struct bytes *value = &debezium->value;
     struct bytes *key = table->relation->has_key ? &debezium->key : NULL;
@@ -464,7 +467,7 @@ static void write_row_records(struct debezium *debezium, const struct debezium_t
     bytes_clear(&debezium->key);
     bytes_clear(&debezium->old_key);
     if (key != NULL) {
-        write_key(debezium, table, row != NULL ? *row : *old, key);
+        write_key(debezium, table, keyed, key);
     }
     if (key != NULL && bytes_ok(key) && old != NULL &&
         key_has_changed(debezium, table, change, *old)) {
@@ -491,7 +494,7 @@ static void write_row_change(struct debezium *debezium, const struct debezium_ta
     const struct row_pair *before = change->old_offset != 0 ? &old : NULL;
     const struct row_pair *after = change->new_offset != 0 ? &row : NULL;
     if (debezium->records && (before != NULL || after != NULL)) {
-        write_row_records(debezium, table, change, before, after, out);
+        write_row_records(debezium, table, change, after != NULL ? row : old, before, after, out);
     } else {
         write_value(debezium, table, change, (char)change->op, before, after, out);
     }
@@ -520,6 +523,17 @@ static void write_truncate(struct debezium *debezium, const struct debezium_tabl
     struct bytes *value = value_begin(debezium, out);
     write_value(debezium, table, change, CHANGE_TRUNCATE, NULL, NULL, value);
     value_end(debezium, NULL, out);
+}
+
+static void write_table_change(struct debezium *debezium, const struct debezium_table *table,
+                               const struct change *change, struct bytes *out)
+{
+    FAN_ASSERT(table != NULL); /* a source emits none without a relation */
+    if (change->op == CHANGE_TRUNCATE) {
+        write_truncate(debezium, table, change, out);
+    } else {
+        write_row_change(debezium, table, change, out);
+    }
 }
 
 static void write_message_key(struct debezium *debezium, const char *prefix)
@@ -781,9 +795,6 @@ static enum fan_status debezium_encode(struct encoder *encoder, const struct cha
         count_event(debezium, table, change);
     }
     switch (change->op) {
-    case CHANGE_TRUNCATE:
-        write_truncate(debezium, table, change, out);
-        break;
     case CHANGE_MESSAGE:
         if (!write_message(debezium, change, out)) {
             return fan_fail(reterr, FAN_POISON,
@@ -794,7 +805,7 @@ static enum fan_status debezium_encode(struct encoder *encoder, const struct cha
         write_gap(debezium, change, out);
         break;
     default:
-        write_row_change(debezium, table, change, out);
+        write_table_change(debezium, table, change, out);
         break;
     }
     buffers_shrink(debezium);

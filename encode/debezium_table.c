@@ -26,7 +26,7 @@ static void table_destroy(struct debezium_table *table)
 void debezium_tables_release(struct debezium_tables *tables)
 {
     for (size_t i = 0; i < tables->slots_count; i++) {
-        table_destroy(tables->slots[i]);
+        table_destroy(tables->slots[i].table);
     }
     free(tables->slots);
     *tables = (struct debezium_tables){0};
@@ -86,12 +86,12 @@ static struct debezium_table *table_create(const struct debezium_settings *setti
 }
 
 /* The slot of the relation, or the free one where it belongs. There is always a free one. */
-static struct debezium_table **slot_of(struct debezium_table **slots, size_t slots_count,
-                                       const struct relation *relation)
+static struct debezium_slot *slot_of(struct debezium_slot *slots, size_t slots_count,
+                                     const struct relation *relation)
 {
     uint64_t hash = (uint64_t)(uintptr_t)relation * 0x9e3779b97f4a7c15u; /* modulo 2^64, as meant */
     size_t at = (size_t)(hash >> 32) & (slots_count - 1);
-    while (slots[at] != NULL && slots[at]->relation != relation) {
+    while (slots[at].table != NULL && slots[at].table->relation != relation) {
         at = (at + 1) & (slots_count - 1);
     }
     return &slots[at];
@@ -100,13 +100,13 @@ static struct debezium_table **slot_of(struct debezium_table **slots, size_t slo
 static bool grow(struct debezium_tables *tables)
 {
     size_t count = tables->slots_count == 0 ? SLOTS_START : tables->slots_count * 2;
-    struct debezium_table **slots = calloc(count, sizeof(*slots));
+    struct debezium_slot *slots = calloc(count, sizeof(*slots));
     if (slots == NULL) {
         return false;
     }
     for (size_t i = 0; i < tables->slots_count; i++) {
-        if (tables->slots[i] != NULL) {
-            *slot_of(slots, count, tables->slots[i]->relation) = tables->slots[i];
+        if (tables->slots[i].table != NULL) {
+            *slot_of(slots, count, tables->slots[i].table->relation) = tables->slots[i];
         }
     }
     free(tables->slots);
@@ -122,11 +122,11 @@ struct debezium_table *debezium_tables_add(struct debezium_tables *tables,
     if ((tables->used + 1) * 2 > tables->slots_count && !grow(tables)) {
         return NULL;
     }
-    struct debezium_table **slot = slot_of(tables->slots, tables->slots_count, relation);
-    if (*slot == NULL) {
-        *slot = table_create(settings, prefix, relation);
-        tables->used += *slot != NULL;
+    struct debezium_slot *slot = slot_of(tables->slots, tables->slots_count, relation);
+    if (slot->table == NULL) {
+        slot->table = table_create(settings, prefix, relation);
+        tables->used += slot->table != NULL;
     }
-    tables->last = *slot;
-    return *slot;
+    tables->last = slot->table;
+    return slot->table;
 }

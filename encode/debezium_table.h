@@ -29,8 +29,12 @@ struct debezium_table {
     struct debezium_table *next;     /* of those with such events, in the order of the first */
 };
 
+struct debezium_slot {
+    struct debezium_table *table; /* owned; NULL: free */
+};
+
 struct debezium_tables {
-    struct debezium_table **slots; /* owned; a power of two of them, at most half of them used */
+    struct debezium_slot *slots; /* owned; a power of two of them, at most half of them used */
     size_t slots_count;
     size_t used;
     struct debezium_table *last; /* changes of one table often follow one another */

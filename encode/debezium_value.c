@@ -93,6 +93,12 @@ static bool is_special(const char *text, size_t size)
            (size == 9 && memcmp(text, "-Infinity", 9) == 0);
 }
 
+/* Whether the schema lets a null stand for a single number of the column. */
+static bool is_nullable(const struct debezium_column *column)
+{
+    return column->kind == DEBEZIUM_ARRAY || (column->optional && column->kind != DEBEZIUM_POINT);
+}
+
 static void write_double(struct debezium_writer *writer, const struct debezium_column *column,
                          const char *text, size_t size, struct bytes *out)
 {
@@ -103,9 +109,9 @@ static void write_double(struct debezium_writer *writer, const struct debezium_c
         refuse_form(writer, column, text, size, out);
     } else if (writer->special_values == SPECIAL_STRING) {
         json_write_string(out, text, size);
-    } else if (writer->special_values == SPECIAL_FAIL) {
+    } else if (writer->special_values == SPECIAL_FAIL || !is_nullable(column)) {
         refuse(writer, column, "a number is NaN or infinite",
-               "set special_values of the target to string or null", text, size, out);
+               "set special_values of the target to string", text, size, out);
     } else {
         BYTES_APPEND_LITERAL(out, "null");
     }
@@ -479,10 +485,10 @@ static bool coordinate(const char *text, size_t size, char number[POINT_TEXT_MAX
 }
 
 /* A point in well-known binary: little-endian, type 1, x, y. */
-static void append_wkb(const char *x, const char *y, struct bytes *out)
+static void append_wkb(const char *first, const char *second, struct bytes *out)
 {
     uint8_t wkb[21] = {1, 1};
-    const char *texts[] = {x, y};
+    const char *texts[] = {first, second};
     for (size_t i = 0; i < 2; i++) {
         double number = strtod(texts[i], NULL);
         uint64_t bits;
@@ -497,21 +503,21 @@ static void append_wkb(const char *x, const char *y, struct bytes *out)
 static void write_point(struct debezium_writer *writer, const struct debezium_column *column,
                         const char *text, size_t size, struct bytes *out)
 {
-    char x[POINT_TEXT_MAX];
-    char y[POINT_TEXT_MAX];
+    char first[POINT_TEXT_MAX];
+    char second[POINT_TEXT_MAX];
     const char *comma = memchr(text, ',', size);
     if (comma == NULL || text[0] != '(' || text[size - 1] != ')' || comma == text ||
-        !coordinate(text + 1, (size_t)(comma - text - 1), x) ||
-        !coordinate(comma + 1, (size_t)(text + size - 1 - (comma + 1)), y)) {
+        !coordinate(text + 1, (size_t)(comma - text - 1), first) ||
+        !coordinate(comma + 1, (size_t)(text + size - 1 - (comma + 1)), second)) {
         refuse_form(writer, column, text, size, out);
         return;
     }
     BYTES_APPEND_LITERAL(out, "{\"x\":");
-    write_double(writer, column, x, strlen(x), out);
+    write_double(writer, column, first, strlen(first), out);
     BYTES_APPEND_LITERAL(out, ",\"y\":");
-    write_double(writer, column, y, strlen(y), out);
+    write_double(writer, column, second, strlen(second), out);
     BYTES_APPEND_LITERAL(out, ",\"wkb\":");
-    append_wkb(x, y, out);
+    append_wkb(first, second, out);
     BYTES_APPEND_LITERAL(out, ",\"srid\":null}");
 }
 
@@ -761,6 +767,17 @@ static void write_array(struct debezium_writer *writer, const struct debezium_co
            value->size, out);
 }
 
+/* The source asks for no binary form. */
+static void write_binary(struct debezium_writer *writer, const struct debezium_column *column,
+                         const struct row_value *value, struct bytes *out)
+{
+    if (writer->lenient) {
+        json_write_base64(out, (const uint8_t *)value->text, value->size);
+    } else {
+        refuse(writer, column, "the server sent it in binary form", NULL, NULL, 0, out);
+    }
+}
+
 void debezium_value_write(struct debezium_writer *writer, const struct debezium_column *column,
                           const struct row_value *value, struct bytes *out)
 {
@@ -783,7 +800,7 @@ void debezium_value_write(struct debezium_writer *writer, const struct debezium_
         write_unavailable(writer, column, out);
         break;
     case ROW_BINARY:
-        refuse(writer, column, "the server sent it in binary form", NULL, "", 0, out);
+        write_binary(writer, column, value, out);
         break;
     }
 }

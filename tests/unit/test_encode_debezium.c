@@ -912,6 +912,59 @@ START_TEST(debezium_special_values_of_floats_follow_the_setting)
 }
 END_TEST
 
+START_TEST(debezium_null_for_a_special_value_needs_a_column_that_may_be_null)
+{
+    static const struct encode_settings settings = {.type = &debezium_encoder,
+                                                    .special_values = SPECIAL_NULL};
+    const struct value_case value = {.oid = 701, .modifier = -1};
+    const struct value_case point = {.oid = 600, .modifier = -1};
+    const struct value_case array = {.oid = 1022, .modifier = -1};
+    const char expected[] = "cannot encode column \"v\" of a row of \"public.orders\": a number is "
+                            "NaN or infinite";
+    struct relation *strict = one_column(&value, true);
+    struct relation *points = one_column(&point, false);
+    struct relation *arrays = one_column(&array, true);
+    struct change change =
+        row_change(CHANGE_INSERT, strict, OLD_ROW_NONE, NULL, (const char *[]){"1", "NaN"});
+    assert_poison(&settings, &change, expected);
+    change =
+        row_change(CHANGE_INSERT, points, OLD_ROW_NONE, NULL, (const char *[]){"1", "(NaN,1)"});
+    assert_poison(&settings, &change, expected);
+    change = row_change(CHANGE_INSERT, arrays, OLD_ROW_NONE, NULL, (const char *[]){"1", "{NaN}"});
+    assert_column(&settings, &change, "[null]");
+    relation_destroy(strict);
+    relation_destroy(points);
+    relation_destroy(arrays);
+}
+END_TEST
+
+/* Targets with equal settings share an encoder: each of them has to count. */
+START_TEST(debezium_settings_are_equal_only_as_a_whole)
+{
+    struct encode_settings settings[] = {
+        plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain,
+    };
+    settings[1].debezium.schemas = true;
+    settings[2].debezium.decimal = DEBEZIUM_DECIMAL_STRING;
+    settings[3].debezium.time = DEBEZIUM_TIME_CONNECT;
+    settings[4].debezium.binary = DEBEZIUM_BINARY_HEX;
+    settings[5].debezium.interval = DEBEZIUM_INTERVAL_STRING;
+    settings[6].debezium.hstore = DEBEZIUM_HSTORE_MAP;
+    settings[7].debezium.transaction_metadata = true;
+    settings[8].debezium.unavailable_value = "a";
+    settings[9].debezium.topic_prefix = "a";
+    settings[10].lenient = true;
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        for (size_t j = 0; j < sizeof(settings) / sizeof(settings[0]); j++) {
+            ck_assert_int_eq(encode_settings_equal(&settings[i], &settings[j]), i == j);
+        }
+    }
+    char copy[] = "a";
+    settings[0].debezium.topic_prefix = copy;
+    ck_assert(encode_settings_equal(&settings[0], &settings[9]));
+}
+END_TEST
+
 /* ---- schemas ---- */
 
 static const struct encode_settings with_schemas = {
@@ -1066,6 +1119,7 @@ END_TEST
 START_TEST(debezium_event_over_the_maximum_is_poison)
 {
     struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
+    ck_assert_uint_eq(relation->columns_count, 3);
     struct change change = row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL,
                                       (const char *[]){"7", "12.50", "x"});
     struct encoder *encoder = encoder_make(&plain);
@@ -1159,6 +1213,8 @@ int main(void)
     tcase_add_test(tests, debezium_records_split_a_change_of_key);
     tcase_add_test(tests, debezium_records_of_a_table_without_key_have_none);
     tcase_add_test(tests, debezium_special_values_of_floats_follow_the_setting);
+    tcase_add_test(tests, debezium_null_for_a_special_value_needs_a_column_that_may_be_null);
+    tcase_add_test(tests, debezium_settings_are_equal_only_as_a_whole);
     tcase_add_test(tests, debezium_schemas_stand_before_key_and_value);
     tcase_add_test(tests, debezium_schemas_of_other_events_are_valid);
     tcase_add_test(tests, debezium_many_tables_keep_their_own_texts);
