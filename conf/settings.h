@@ -56,6 +56,8 @@ struct settings_errors {
     int64_t poison_max; /* convictions in a minute; more convict the target */
 };
 
+#define SETTINGS_UNAVAILABLE_VALUE "__debezium_unavailable_value"
+
 /* The values are those of encode/debezium_settings.h, which stands above conf. */
 struct settings_debezium {
     bool schemas;
