@@ -767,7 +767,10 @@ static enum fan_status debezium_failed(const struct debezium *debezium, const st
 /* Gives back what a large event made the buffers grow to. */
 static void buffers_shrink(struct debezium *debezium)
 {
-    struct bytes *buffers[] = {&debezium->value, &debezium->key, &debezium->old_key};
+    struct debezium_writer *writer = &debezium->writer;
+    struct bytes *buffers[] = {&debezium->value, &debezium->key, &debezium->old_key,
+                               &writer->scratch, &writer->inner, &writer->number,
+                               &writer->json};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
         if (buffers[i]->capacity > BUFFER_KEPT_MAX) {
             bytes_release(buffers[i]);

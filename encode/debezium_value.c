@@ -20,7 +20,7 @@
 /* UUID.nameUUIDFromBytes() of the marker that is the default. */
 #define UNAVAILABLE_UUID "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
 
-enum { SCRATCH_KEPT_MAX = 1024 * 1024, POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
+enum { POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
 
 static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that the server sends it";
 static const char hint_decimal[] = "set debezium.decimal of the target to double or string";
@@ -753,9 +753,6 @@ static void write_array(struct debezium_writer *writer, const struct debezium_co
     size_t start = out->size;
     const char *refusal = writer->refusal;
     bool ok = debezium_array_write(writer, column, value->text, value->size, out);
-    if (writer->scratch.capacity > SCRATCH_KEPT_MAX) {
-        bytes_release(&writer->scratch);
-    }
     if (ok) {
         return;
     }
