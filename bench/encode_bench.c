@@ -1,5 +1,5 @@
 /*
- * encode_bench.c - the path from a pgoutput message to its JSON, and nothing else.
+ * encode_bench.c - the path from a pgoutput message to its event, and nothing else.
  *
  *     build/encode/encode_bench [EVENTS [ROUNDS [FORMAT]]]
  *

@@ -177,6 +177,34 @@ static void check_format(const struct conf_decoder *decoder, const struct conf_n
     bytes_release(&hint);
 }
 
+/* Whether the section says nothing but its defaults, as in a conf that was printed in full. */
+static bool is_default(const struct settings_debezium *debezium)
+{
+    return !debezium->schemas && debezium->decimal == 0 && debezium->time == 0 &&
+           debezium->binary == 0 && debezium->interval == 0 && debezium->hstore == 0 &&
+           !debezium->transaction_metadata && debezium->topic_prefix == NULL &&
+           (debezium->unavailable_value == NULL ||
+            strcmp(debezium->unavailable_value, SETTINGS_UNAVAILABLE_VALUE) == 0);
+}
+
+/* Keys that say nothing in the envelope that the target has. */
+static void check_envelope(const struct conf_decoder *decoder, const struct conf_node *node,
+                           const struct settings_target *target)
+{
+    const struct conf_node *section = conf_node_child(node, "debezium");
+    bool debezium = target->format != NULL && strcmp(target->format, "debezium") == 0;
+    if (debezium && target->int8 != 0) {
+        conf_report_add(decoder->report, CONF_ERROR, place_of(node, "int8"),
+                        "remove \"int8\": an int64 of Kafka Connect is a number",
+                        "format \"debezium\" cannot write 64-bit integers as strings");
+    }
+    if (!debezium && section != NULL && !is_default(&target->debezium)) {
+        conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
+                        "add \"format: debezium\", or remove the section",
+                        "section \"debezium\" belongs to \"format: debezium\"");
+    }
+}
+
 static void check_targets(const struct conf_decoder *decoder, const struct conf_node *node,
                           const struct settings_pipeline *pipeline)
 {
@@ -193,6 +221,7 @@ static void check_targets(const struct conf_decoder *decoder, const struct conf_
         const struct conf_node *item = nth_child(list, i);
         check_format(decoder, item, target);
         conf_check_cloudevents(decoder, item, target);
+        check_envelope(decoder, item, target);
         if (target->name == NULL) {
             continue;
         }

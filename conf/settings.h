@@ -62,6 +62,21 @@ struct settings_cloudevents {
     int compat; /* enum cloudevents_compat of the same */
 };
 
+#define SETTINGS_UNAVAILABLE_VALUE "__debezium_unavailable_value"
+
+/* The values are those of encode/debezium_settings.h, which stands above conf. */
+struct settings_debezium {
+    bool schemas;
+    int decimal;
+    int time;
+    int binary;
+    int interval;
+    int hstore;
+    bool transaction_metadata;
+    char *unavailable_value;
+    char *topic_prefix; /* NULL: the name of the source */
+};
+
 struct settings_target {
     char *name; /* default: the type */
     char *type;
@@ -69,6 +84,7 @@ struct settings_target {
     int special_values; /* enum special_values of encode/encoder.h */
     int int8;           /* 0 number, 1 string */
     struct settings_cloudevents cloudevents;
+    struct settings_debezium debezium; /* of format debezium */
     bool required;
     bool transactions;
     int64_t deadline_us;

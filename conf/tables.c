@@ -1,5 +1,7 @@
 #include "conf/tables.h"
 
+#include <string.h>
+
 #include "conf/settings.h"
 
 /* Each key stands once, here; option.h says what follows from it. */
@@ -516,6 +518,115 @@ static const struct conf_table cloudevents_table = {
     .rules = cloudevents_rules,
 };
 
+/* The values are those of encode/debezium_settings.h. */
+static const struct conf_choice debezium_decimals[] = {
+    {"precise", 0}, {"double", 1}, {"string", 2}, {NULL, 0}};
+static const struct conf_choice debezium_times[] = {{"adaptive", 0},
+                                                    {"adaptive_time_microseconds", 1},
+                                                    {"connect", 2},
+                                                    {"isostring", 3},
+                                                    {"microseconds", 4},
+                                                    {"nanoseconds", 5},
+                                                    {NULL, 0}};
+static const struct conf_choice debezium_binaries[] = {
+    {"bytes", 0}, {"base64", 1}, {"base64-url-safe", 2}, {"hex", 3}, {NULL, 0}};
+static const struct conf_choice debezium_intervals[] = {{"numeric", 0}, {"string", 1}, {NULL, 0}};
+static const struct conf_choice debezium_hstores[] = {{"json", 0}, {"map", 1}, {NULL, 0}};
+
+static const char *check_debezium(const void *section, const char **ret_key)
+{
+    const struct settings_debezium *debezium = section;
+    *ret_key = "unavailable_value";
+    return debezium->unavailable_value != NULL &&
+                   strncmp(debezium->unavailable_value, "hex:", 4) == 0
+               ? "\"unavailable_value\" is taken as it stands; bytes after `hex:` are not available"
+               : NULL;
+}
+
+static const struct conf_option debezium_options[] = {
+    {.key = "schemas",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_debezium, schemas),
+     .value_default = "false",
+     .help = "Whether each value and key carries its schema, as `{\"schema\":...,\"payload\":...}` "
+             "(Kafka Connect's `schemas.enable`).",
+     .example = "false"},
+    {.key = "decimal",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_debezium, decimal),
+     .value_default = "precise",
+     .choices = debezium_decimals,
+     .help =
+         "How `numeric` and `money` are written: `precise`, the unscaled integer in base64 (NaN "
+         "and infinities have none: such an event becomes a dead letter); `double`, a number; "
+         "`string`.",
+     .example = "precise"},
+    {.key = "time",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_debezium, time),
+     .value_default = "adaptive",
+     .choices = debezium_times,
+     .help = "The unit of `date`, `time` and `timestamp` (Debezium's `time.precision.mode`).",
+     .example = "adaptive"},
+    {.key = "binary",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_debezium, binary),
+     .value_default = "bytes",
+     .choices = debezium_binaries,
+     .help = "How `bytea` and the content of messages are written. `bytes` and `base64` look the "
+             "same in JSON; their schemas differ.",
+     .example = "bytes"},
+    {.key = "interval",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_debezium, interval),
+     .value_default = "numeric",
+     .choices = debezium_intervals,
+     .help = "Intervals as microseconds, a month being 365.25 / 12 days, or as ISO 8601 text.",
+     .example = "numeric"},
+    {.key = "hstore",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_debezium, hstore),
+     .value_default = "json",
+     .choices = debezium_hstores,
+     .help = "An `hstore` as a string that holds JSON, or as an object.",
+     .example = "json"},
+    {.key = "unavailable_value",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_debezium, unavailable_value),
+     .value_default = SETTINGS_UNAVAILABLE_VALUE,
+     .minimum = 1,
+     .maximum = 1000,
+     .help = "What stands in the place of a large value that the server does not send, because the "
+             "update did not change it.",
+     .example = SETTINGS_UNAVAILABLE_VALUE},
+    {.key = "topic_prefix",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_debezium, topic_prefix),
+     .minimum = 1,
+     .maximum = 255,
+     .help =
+         "The logical name of the server, in `source.name` and in the names of schemas. Default: "
+         "the name of the source.",
+     .example = "shop"},
+    {.key = "transaction_metadata",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_debezium, transaction_metadata),
+     .value_default = "false",
+     .help = "Whether each event says which transaction it belongs to, and where in it it stands "
+             "(`provide.transaction.metadata`). `transactions: true` adds the BEGIN and END marks.",
+     .example = "false"},
+};
+
+static conf_rule *const debezium_rules[] = {check_debezium, NULL};
+
+static const struct conf_table debezium_table = {
+    .name = "debezium",
+    .help = "Of a target with `format: debezium`: the choices that Debezium's connector has.",
+    .size = sizeof(struct settings_debezium),
+    OPTIONS(debezium_options),
+    .rules = debezium_rules,
+};
+
 static const struct conf_option target_options[] = {
     {.key = "name",
      .type = CONF_TEXT,
@@ -560,6 +671,11 @@ static const struct conf_option target_options[] = {
      .offset = offsetof(struct settings_target, cloudevents),
      .table = &cloudevents_table,
      .help = "See `pipelines[].targets[].cloudevents`."},
+    {.key = "debezium",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings_target, debezium),
+     .table = &debezium_table,
+     .help = "See `pipelines[].targets[].debezium`."},
     {.key = "required",
      .type = CONF_BOOL,
      .offset = offsetof(struct settings_target, required),

@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "encode/debezium_settings.h"
 #include "model/change.h"
 
 /* What to write for a value that JSON has no number for: NaN, Infinity, -Infinity. */
@@ -37,6 +38,9 @@ struct encode_settings {
     bool records; /* each event is records with keys, see record.h; of an envelope that has them */
     enum cloudevents_mode cloudevents_mode; /* these two: zero for other envelopes */
     enum cloudevents_compat cloudevents_compat;
+    /* For a dead letter: a value that the envelope has no form for stands in PostgreSQL's words. */
+    bool lenient;
+    struct debezium_settings debezium; /* zero for every other envelope */
 };
 
 /* Where a transaction begins and where it is over, for targets that ask for it. */
@@ -47,6 +51,7 @@ struct encode_context {
     const char *source;    /* as named in the conf */
     const char *system_id; /* decimal, as IDENTIFY_SYSTEM gives it */
     const char *slot;
+    const char *database; /* NULL: not known */
 };
 
 struct encoder;

@@ -1,12 +1,14 @@
 #include <string.h>
 
 #include "encode/cloudevents.h"
+#include "encode/debezium.h"
 #include "encode/encoder.h"
 #include "encode/native.h"
 
 const struct encoder_type *const encoder_types[] = {
     &native_encoder,
     &cloudevents_encoder,
+    &debezium_encoder,
     NULL,
 };
 

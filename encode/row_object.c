@@ -24,27 +24,6 @@ struct row_pair row_pair_new(const struct change *change)
     return pair;
 }
 
-/*
- * Reads the next column, and fills it from the old row if the new row does not carry it. In a key
- * tuple null means "not sent", and only identity columns are real.
- */
-static inline bool pair_next(struct row_pair *pair, const struct relation_column *column,
-                             struct row_value *ret_value)
-{
-    if (!row_next(&pair->row, ret_value)) {
-        return false;
-    }
-    if (pair->old_kind == OLD_ROW_NONE) {
-        return true;
-    }
-    struct row_value old;
-    if (row_next(&pair->old, &old) && ret_value->kind == ROW_UNCHANGED &&
-        (pair->old_kind == OLD_ROW_FULL || (column->in_identity && old.kind != ROW_NULL))) {
-        *ret_value = old;
-    }
-    return true;
-}
-
 static void write_column(struct value_writer *values, const struct relation_column *column,
                          const struct row_value *value, bool first, struct bytes *out)
 {
@@ -70,7 +49,7 @@ bool row_object_write(struct value_writer *values, struct row_pair pair, enum co
     for (size_t i = 0; i < count; i++) {
         const struct relation_column *column = &relation->columns[i];
         struct row_value value;
-        if (!pair_next(&pair, column, &value)) {
+        if (!row_pair_next(&pair, column, &value)) {
             break;
         }
         if ((columns == COLUMNS_KEY && !column->in_key) ||
@@ -95,7 +74,7 @@ void row_object_unchanged(struct row_pair pair, struct bytes *out)
     for (size_t i = 0; i < pair.relation->columns_count; i++) {
         const struct relation_column *column = &pair.relation->columns[i];
         struct row_value value;
-        if (!pair_next(&pair, column, &value)) {
+        if (!row_pair_next(&pair, column, &value)) {
             break;
         }
         if (value.kind == ROW_UNCHANGED) {

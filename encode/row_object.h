@@ -29,6 +29,27 @@ enum columns { COLUMNS_ALL, COLUMNS_IDENTITY, COLUMNS_KEY };
 struct row_pair row_pair_old(const struct change *change);
 struct row_pair row_pair_new(const struct change *change);
 
+/*
+ * Reads the next column, and fills it from the old row if the new row does not carry it. In a key
+ * tuple null means "not sent", and only identity columns are real.
+ */
+static inline bool row_pair_next(struct row_pair *pair, const struct relation_column *column,
+                                 struct row_value *ret_value)
+{
+    if (!row_next(&pair->row, ret_value)) {
+        return false;
+    }
+    if (pair->old_kind == OLD_ROW_NONE) {
+        return true;
+    }
+    struct row_value old;
+    if (row_next(&pair->old, &old) && ret_value->kind == ROW_UNCHANGED &&
+        (pair->old_kind == OLD_ROW_FULL || (column->in_identity && old.kind != ROW_NULL))) {
+        *ret_value = old;
+    }
+    return true;
+}
+
 /* Writes one row as an object. Returns whether columns were left out as unchanged. */
 bool row_object_write(struct value_writer *values, struct row_pair pair, enum columns columns,
                       struct bytes *out);

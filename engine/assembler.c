@@ -25,14 +25,15 @@ enum fan_status assembler_init(struct assembler *assembler, struct assembler_lim
 }
 
 static enum fan_status encoder_create(const struct assembler *assembler, size_t format,
-                                      enum special_values special_values,
-                                      struct encoder **ret_encoder, struct fan_error *reterr)
+                                      bool lenient, struct encoder **ret_encoder,
+                                      struct fan_error *reterr)
 {
     struct encode_settings settings = assembler->formats[format];
     if (*ret_encoder != NULL) {
         return FAN_OK;
     }
-    settings.special_values = special_values;
+    settings.special_values = lenient ? SPECIAL_STRING : settings.special_values;
+    settings.lenient = lenient;
     return settings.type->create(&settings, assembler->context, ret_encoder, reterr);
 }
 
@@ -40,8 +41,7 @@ static enum fan_status encoders_create(struct assembler *assembler, struct fan_e
 {
     enum fan_status status = FAN_OK;
     for (size_t format = 0; format < assembler->formats_count && status == FAN_OK; format++) {
-        status = encoder_create(assembler, format, assembler->formats[format].special_values,
-                                &assembler->encoders[format], reterr);
+        status = encoder_create(assembler, format, false, &assembler->encoders[format], reterr);
     }
     return status;
 }
@@ -85,7 +85,7 @@ static enum fan_status encode_substitute(struct assembler *assembler, struct bat
                                          const struct fan_error *refusal, struct fan_error *reterr)
 {
     enum fan_status status =
-        encoder_create(assembler, format, SPECIAL_STRING, &assembler->substitutes[format], reterr);
+        encoder_create(assembler, format, true, &assembler->substitutes[format], reterr);
     if (status == FAN_OK) {
         struct encoder *encoder = assembler->substitutes[format];
         status = encoder->type->encode(encoder, change, &batch->encoded[format].bytes, reterr);

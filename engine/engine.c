@@ -410,7 +410,8 @@ static enum fan_status source_prepare(struct engine *engine, size_t index,
     (void)source->type->slot_name(&source_setup, source->slot, sizeof(source->slot)); /* = slot */
     source->context = (struct encode_context){.source = source->settings->name,
                                               .system_id = source->reader.system_id,
-                                              .slot = source->slot};
+                                              .slot = source->slot,
+                                              .database = source->reader.database};
     return reader_init(&source->reader, &setup, intakes, gates, reterr);
 }
 

@@ -14,6 +14,21 @@ static void pipeline_wake(void *context)
     pipeline->hooks.schedule(pipeline->hooks.context, pipeline);
 }
 
+static struct debezium_settings debezium_of(const struct settings_debezium *debezium)
+{
+    return (struct debezium_settings){
+        .schemas = debezium->schemas,
+        .decimal = (enum debezium_decimal)debezium->decimal,
+        .time = (enum debezium_time)debezium->time,
+        .binary = (enum debezium_binary)debezium->binary,
+        .interval = (enum debezium_interval)debezium->interval,
+        .hstore = (enum debezium_hstore)debezium->hstore,
+        .transaction_metadata = debezium->transaction_metadata,
+        .unavailable_value = debezium->unavailable_value,
+        .topic_prefix = debezium->topic_prefix,
+    };
+}
+
 static struct encode_settings format_of(const struct settings_target *target)
 {
     const struct encoder_type *encoder = encoder_type_find(target->format);
@@ -30,6 +45,8 @@ static struct encode_settings format_of(const struct settings_target *target)
             cloudevents ? (enum cloudevents_mode)target->cloudevents.mode : CLOUDEVENTS_STRUCTURED,
         .cloudevents_compat =
             cloudevents ? (enum cloudevents_compat)target->cloudevents.compat : CLOUDEVENTS_OWN,
+        /* The conf refuses the section for any other envelope. */
+        .debezium = debezium_of(&target->debezium),
     };
 }
 

@@ -118,7 +118,8 @@ struct reader {
 
     /* For event ids: set when a session starts, so before the first change. */
     char system_id[SOURCE_SYSTEM_ID_MAX];
-    struct source_memory memory; /* as persisted */
+    char database[SOURCE_NAME_MAX]; /* likewise, for envelopes that name it */
+    struct source_memory memory;    /* as persisted */
     struct source_memory wanted_memory;
     struct source_memory posted_memory; /* as the job under way has it */
     bool memory_wanted;                 /* remember() is under way */

@@ -67,6 +67,7 @@ static void sink_session_started(struct source_sink *sink, struct fan_lsn start,
     struct reader *reader = reader_of(sink);
     if (strcmp(reader->system_id, memory->system_id) != 0) { /* the first session */
         memcpy(reader->system_id, memory->system_id, sizeof(reader->system_id));
+        memcpy(reader->database, memory->database, sizeof(reader->database));
     }
     reader->session = true;
     reader->persisted = lsn_max(reader->persisted, start);

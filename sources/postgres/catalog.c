@@ -36,40 +36,74 @@ void catalog_request_release(struct catalog_request *request)
 
 /*
  * One row per type: its OID; the OID behind all domains; whether that is a true array; the OID of
- * its element behind all domains; the element's delimiter.
+ * its element behind all domains; the element's delimiter; the modifier that the outermost domain
+ * with one lays down; kind and name of the type, or of the element of an array.
  */
 static const char types_sql[] =
     "WITH RECURSIVE t AS ("
-    " SELECT y.oid AS start, y.oid, y.typtype, y.typbasetype, y.typelem, y.typlen, y.typcategory"
-    " FROM pg_type y WHERE y.oid = ANY ($1::oid[])"
+    " SELECT y.oid AS start, y.oid, y.typtype, y.typbasetype, y.typelem, y.typlen, y.typcategory,"
+    " -1 AS modifier, y.typtypmod FROM pg_type y WHERE y.oid = ANY ($1::oid[])"
     " UNION ALL"
-    " SELECT t.start, y.oid, y.typtype, y.typbasetype, y.typelem, y.typlen, y.typcategory"
-    " FROM t JOIN pg_type y ON y.oid = t.typbasetype WHERE t.typtype = 'd') "
-    "SELECT t.start, t.oid, t.typelem <> 0 AND t.typlen = -1 AND t.typcategory = 'A', ("
-    " WITH RECURSIVE e AS ("
-    "  SELECT y.oid, y.typtype, y.typbasetype FROM pg_type y WHERE y.oid = t.typelem"
-    "  UNION ALL"
-    "  SELECT y.oid, y.typtype, y.typbasetype FROM e JOIN pg_type y ON y.oid = e.typbasetype"
-    "  WHERE e.typtype = 'd')"
-    " SELECT e.oid FROM e WHERE e.typtype <> 'd'), "
-    "(SELECT y.typdelim FROM pg_type y WHERE y.oid = t.typelem) "
-    "FROM t WHERE t.typtype <> 'd'";
+    " SELECT t.start, y.oid, y.typtype, y.typbasetype, y.typelem, y.typlen, y.typcategory,"
+    " CASE WHEN t.modifier = -1 THEN t.typtypmod ELSE t.modifier END, y.typtypmod"
+    " FROM t JOIN pg_type y ON y.oid = t.typbasetype WHERE t.typtype = 'd'), "
+    "a AS ("
+    " SELECT t.*, t.typelem <> 0 AND t.typlen = -1 AND t.typcategory = 'A' AS is_array, ("
+    "  WITH RECURSIVE e AS ("
+    "   SELECT y.oid, y.typtype, y.typbasetype FROM pg_type y WHERE y.oid = t.typelem"
+    "   UNION ALL"
+    "   SELECT y.oid, y.typtype, y.typbasetype FROM e JOIN pg_type y ON y.oid = e.typbasetype"
+    "   WHERE e.typtype = 'd')"
+    "  SELECT e.oid FROM e WHERE e.typtype <> 'd') AS element"
+    " FROM t WHERE t.typtype <> 'd') "
+    "SELECT a.start, a.oid, a.is_array, a.element, "
+    "(SELECT y.typdelim FROM pg_type y WHERE y.oid = a.typelem), a.modifier, y.typtype, y.typname "
+    "FROM a LEFT JOIN pg_type y ON y.oid = CASE WHEN a.is_array THEN a.element ELSE a.oid END";
 
 static const char columns_sql[] =
     "SELECT a.attname, a.attnotnull, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid "
     "AND i.indisprimary AND a.attnum = ANY (i.indkey)) "
     "FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
 
+/* Extensions get their OIDs when they are made, so that only names tell their types. */
+static enum type_family family_of(const PGresult *rows, int row)
+{
+    static const struct {
+        const char *name;
+        enum type_family family;
+    } families[] = {{"citext", TYPE_FAMILY_CITEXT},
+                    {"hstore", TYPE_FAMILY_HSTORE},
+                    {"ltree", TYPE_FAMILY_LTREE}};
+    const char *kind = query_text(rows, row, 6);
+    if (strcmp(kind, "e") == 0) {
+        return TYPE_FAMILY_ENUM;
+    }
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        if (strcmp(kind, "b") == 0 && strcmp(query_text(rows, row, 7), families[i].name) == 0) {
+            return families[i].family;
+        }
+    }
+    return TYPE_FAMILY_NONE;
+}
+
 static struct type_info type_of_row(const PGresult *rows, int row)
 {
-    if (!query_bool(rows, row, 2)) {
-        return type_builtin((uint32_t)query_number(rows, row, 1));
+    struct type_info type;
+    if (query_bool(rows, row, 2)) {
+        struct type_info element = type_builtin((uint32_t)query_number(rows, row, 3));
+        if (element.kind == TYPE_ARRAY) { /* an array of a domain over an array */
+            element = (struct type_info){.kind = TYPE_TEXT, .oid = element.oid};
+        }
+        element.family = family_of(rows, row);
+        type = type_array_of(element, query_text(rows, row, 4)[0]);
+        type.oid = (uint32_t)query_number(rows, row, 1);
+    } else {
+        type = type_builtin((uint32_t)query_number(rows, row, 1));
+        type.family = family_of(rows, row);
     }
-    struct type_info element = type_builtin((uint32_t)query_number(rows, row, 3));
-    if (element.kind == TYPE_ARRAY) {
-        element = (struct type_info){.kind = TYPE_TEXT}; /* an array of a domain over an array */
-    }
-    return type_array_of(element, query_text(rows, row, 4)[0]);
+    type.modifier = (int32_t)query_number(rows, row, 5);
+    type.has_modifier = type.modifier >= 0;
+    return type;
 }
 
 static enum fan_status describe_types(const struct catalog_request *request, PGconn *query,

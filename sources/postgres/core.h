@@ -70,7 +70,9 @@ struct stream {
     int64_t commit_time_us;
     uint32_t xid;
     int64_t next_seq;
-    bool dirty; /* something was handed over since the last publish() */
+    uint64_t txn;      /* how many transactions have begun, those that came again included */
+    uint32_t messages; /* logical messages of the open transaction so far */
+    bool dirty;        /* something was handed over since the last publish() */
 
     struct change pending; /* offered to the sink and not taken yet; valid if `has_pending` */
     bool has_pending;

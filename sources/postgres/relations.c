@@ -138,12 +138,18 @@ static void complete(struct relation *draft, const struct link_column *facts)
     }
 }
 
+static bool type_equal(const struct type_info *left, const struct type_info *right)
+{
+    return left->kind == right->kind && left->element == right->element &&
+           left->delimiter == right->delimiter && left->family == right->family &&
+           left->oid == right->oid && left->element_oid == right->element_oid &&
+           left->modifier == right->modifier && left->has_modifier == right->has_modifier;
+}
+
 static bool column_equal(const struct relation_column *left, const struct relation_column *right)
 {
     return strcmp(left->name, right->name) == 0 && left->type_oid == right->type_oid &&
-           left->type_modifier == right->type_modifier && left->type.kind == right->type.kind &&
-           left->type.element == right->type.element &&
-           left->type.delimiter == right->type.delimiter &&
+           left->type_modifier == right->type_modifier && type_equal(&left->type, &right->type) &&
            left->in_identity == right->in_identity &&
            left->in_primary_key == right->in_primary_key && left->not_null == right->not_null;
 }
@@ -230,6 +236,10 @@ enum fan_status relations_accept(struct relations *relations, struct relation *d
         found = FAN_STEAL(owned);
     }
     *ret_new = entry->current != found;
+    if (*ret_new && entry->current != NULL) { /* the count goes on over a change of the table */
+        found->counted_txn = entry->current->counted_txn;
+        found->counted = entry->current->counted;
+    }
     *ret_current = found;
     entry->current = found;
     return FAN_OK;

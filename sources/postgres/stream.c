@@ -51,6 +51,17 @@ static enum fan_status protocol_fault(struct fan_error *reterr, const char *reas
     return status;
 }
 
+/* Makes the change one of the relation's, which the parser has seen to be described. */
+static void change_of(const struct stream *stream, struct change *change, struct relation *relation)
+{
+    if (relation->counted_txn != stream->txn) {
+        relation->counted_txn = stream->txn;
+        relation->counted = 0;
+    }
+    change->relation = relation;
+    change->table_seq = relation->counted++;
+}
+
 /* Offers the pending change, and behind it the other relations of its truncate. */
 static enum fan_status offer_pending(struct pg_source *self)
 {
@@ -75,7 +86,8 @@ static enum fan_status offer_pending(struct pg_source *self)
             wire_init(&relids, message_payload(stream->pending.message),
                       message_payload_size(stream->pending.message));
             relids.offset = stream->truncate_offset;
-            stream->pending.relation = relations_find(&self->relations, wire_u32(&relids));
+            change_of(stream, &stream->pending,
+                      relations_find(&self->relations, wire_u32(&relids)));
             stream->pending.position.seq++;
             stream->truncate_offset += 4;
             stream->truncate_left--;
@@ -126,6 +138,8 @@ static enum fan_status on_begin(struct pg_source *self, const struct pgoutput_be
                                  : begin->commit_time + postgres_epoch_us;
     stream->xid = begin->xid;
     stream->next_seq = 0;
+    stream->messages = 0;
+    stream->txn++;
     return FAN_OK;
 }
 
@@ -187,7 +201,7 @@ static enum fan_status on_row(struct pg_source *self, const struct pgoutput_mess
                         : message->tag == PGOUTPUT_UPDATE ? CHANGE_UPDATE
                                                           : CHANGE_DELETE;
     struct change change = change_in_txn(self, op);
-    change.relation = relations_find(&self->relations, message->row.relid);
+    change_of(&self->stream, &change, relations_find(&self->relations, message->row.relid));
     change.old_offset = message->row.old_offset;
     change.new_offset = message->row.new_offset;
     change.old_row = (uint8_t)message->row.old_kind;
@@ -209,7 +223,7 @@ static enum fan_status on_truncate(struct pg_source *self, const struct pgoutput
     wire_init(&relids, (const uint8_t *)*buffer + MESSAGE_HEADER_SIZE, size - MESSAGE_HEADER_SIZE);
     relids.offset = truncate->relids_offset;
     struct change change = change_in_txn(self, CHANGE_TRUNCATE);
-    change.relation = relations_find(&self->relations, wire_u32(&relids));
+    change_of(stream, &change, relations_find(&self->relations, wire_u32(&relids)));
     change.truncate_flags = truncate->flags;
     stream->truncate_left = truncate->relids_count - 1;
     stream->truncate_offset = truncate->relids_offset + 4;
@@ -235,6 +249,7 @@ static enum fan_status on_logical(struct pg_source *self, const struct pgoutput_
     struct change change;
     if (logical->transactional) {
         change = change_in_txn(self, CHANGE_MESSAGE);
+        change.table_seq = stream->messages++;
     } else {
         if (logical->lsn.value <= stream->last_commit.value ||
             logical->lsn.value <= stream->last_message.value) {

@@ -81,8 +81,7 @@ static const struct conf_option kafka_options[] = {
      .value_default = "cdc.other",
      .minimum = 1,
      .maximum = TOPIC_MAX,
-     .help = "The topic of events that are about no table: gap markers, logical messages, marks of "
-             "transactions.",
+     .help = "The topic of events that are about no table: gap markers and logical messages.",
      .example = "cdc.other"},
     {.key = "key",
      .type = CONF_TEXT,

@@ -389,3 +389,21 @@ def test_i20_cloudevents_have_their_attributes_where_the_binding_says(scene, clu
     assert attributes["id"] == record.headers["pgfan-id"]
     assert record.key == attributes["partitionkey"] == '{"id":1}'
     assert data["after"] == {"id": 1, "v": "a"}
+
+
+@pytest.mark.parametrize("tombstones", ["auto", False])
+def test_i20_debezium_has_records_of_its_own(scene, cluster, tombstones):
+    """A delete is two, a change of the key three; the tombstones can be left out."""
+    table(scene)
+    target = kafka(scene, cluster, format="debezium", tombstones=tombstones)
+    scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a')")
+    scene.sql("UPDATE t SET id = 2 WHERE id = 1")
+    scene.sql("DELETE FROM t WHERE id = 2")
+    scene.caught_up()
+    records = cluster.read(scene.slot)
+    found = [(json.loads(r.key)["id"], r.value and json.loads(r.value)["op"]) for r in records]
+    whole = [(1, "c"), (1, "d"), (1, None), (2, "c"), (2, "d"), (2, None)]
+    assert found == [one for one in whole if one[1] or tombstones]
+    changed = json.loads(records[1].value)
+    assert changed["before"]["id"] == 1 and changed["after"] is None

@@ -295,19 +295,35 @@ static const struct {
      "  hint: give each target of a pipeline its own `name`\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
-     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: debezium}, {type: "
-     "'null', format: nativ}]}\n",
-     "c.yaml:3:75: error: format \"debezium\" is not available in this version\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: debezium}, "
+     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
+     "{type: 'null', format: nativ}]}\n",
+     "c.yaml:3:75: error: format \"avro\" is not available in this version\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
      "{type: 'null', format: nativ}]}\n"
-     "                                                                              ^~~~~~~~\n"
-     "  hint: formats here: native, cloudevents\n"
-     "c.yaml:3:109: error: unknown format \"nativ\": did you mean \"native\"?\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: debezium}, "
+     "                                                                              ^~~~\n"
+     "  hint: formats here: native, cloudevents, debezium\n"
+     "c.yaml:3:105: error: unknown format \"nativ\": did you mean \"native\"?\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
      "{type: 'null', format: nativ}]}\n"
      "                                                                                             "
-     "                   ^~~~~\n"
-     "  hint: formats here: native, cloudevents\n"},
+     "               ^~~~~\n"
+     "  hint: formats here: native, cloudevents, debezium\n"},
+    {PIPELINE("{type: stdout, debezium: {schemas: true}}"),
+     "c.yaml:6:28: error: section \"debezium\" belongs to \"format: debezium\"\n"
+     "      targets: [{type: stdout, debezium: {schemas: true}}]\n"
+     "                               ^~~~~~~~\n"
+     "  hint: add \"format: debezium\", or remove the section\n"},
+    {PIPELINE("{type: stdout, format: debezium, int8: string}"),
+     "c.yaml:6:52: error: format \"debezium\" cannot write 64-bit integers as strings\n"
+     "      targets: [{type: stdout, format: debezium, int8: string}]\n"
+     "                                                       ^~~~~~\n"
+     "  hint: remove \"int8\": an int64 of Kafka Connect is a number\n"},
+    {PIPELINE("{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:00'}}"),
+     "c.yaml:6:57: error: pipelines.a.targets.stdout.debezium: \"unavailable_value\" is taken as "
+     "it "
+     "stands; bytes after `hex:` are not available\n"
+     "      targets: [{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:00'}}]\n"
+     "                                                            ^~~~~~~~~~~~~~~~~\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
      "  - {name: a, source: shop, tables: [a], targets: [{type: file, path: /x}, {type: file, "

@@ -312,6 +312,9 @@ START_TEST(pg_source_truncate_counts_a_seq_for_each_relation)
     ck_assert_uint_eq(script->changes[1].relation->relid, 6);
     ck_assert_int_eq(script->changes[1].position.seq, 1);
     ck_assert_int_eq(script->changes[2].position.seq, 2);
+    ck_assert_uint_eq(script->changes[0].table_seq, 0);
+    ck_assert_uint_eq(script->changes[1].table_seq, 0);
+    ck_assert_uint_eq(script->changes[2].table_seq, 1);
     script_free(script);
 }
 END_TEST
@@ -361,6 +364,7 @@ START_TEST(pg_source_unwanted_message_still_counts_a_seq)
     script_settle(script);
     ck_assert_uint_eq(script->changes_count, 1);
     ck_assert_int_eq(script->changes[0].position.seq, 1);
+    ck_assert_uint_eq(script->changes[0].table_seq, 1);
     script_free(script);
 }
 END_TEST
@@ -540,7 +544,10 @@ START_TEST(pg_source_lost_in_a_transaction_reads_it_again_from_the_ack)
     send_transaction(script, 3000);
     script_settle(script);
     ck_assert_uint_eq(script->changes_count, 3);
-    ck_assert_int_eq(script->changes[0].position.seq, 0);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(script->changes[i].position.seq, (int64_t)i);
+        ck_assert_uint_eq(script->changes[i].table_seq, i); /* counted anew, too */
+    }
     script_free(script);
 }
 END_TEST

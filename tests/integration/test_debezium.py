@@ -1,0 +1,251 @@
+"""The debezium envelope on a real server (formats.md section 2): every type, both with the bytes of a
+table of expected values, and through Kafka Connect's own JsonConverter, which checks each event
+against its schema, and writes it again as it would itself."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from pgfan_test import process
+from pgfan_test.engine import pgfan
+
+JARS = process.ROOT / ".deps/connect"
+MARKER = "__debezium_unavailable_value"
+
+# type, literal of SQL, JSON value in the default settings, Connect's type and name, its value
+TYPES = [
+    ("bool", "true", True, "boolean", None, "true"),
+    ("int2", "-32768", -32768, "int16", None, "-32768"),
+    ("int4", "2147483647", 2147483647, "int32", None, "2147483647"),
+    ("int8", "9223372036854775807", 9223372036854775807, "int64", None, "9223372036854775807"),
+    ("oid", "4000000000", 4000000000, "int64", None, "4000000000"),
+    ("float4", "0.5", 0.5, "float32", None, "0.5"),
+    ("float8", "1e300", 1e300, "float64", None, "1.0E300"),
+    ("numeric(3,2)", "1.10", "bg==", "bytes", "org.apache.kafka.connect.data.Decimal", "1.10"),
+    ("numeric(6,4)", "22.2200", "A2P4", "bytes", "org.apache.kafka.connect.data.Decimal", "22.2200"),
+    ("numeric(38,10)", "-1234567890123456789012345678.0123456789", None, "bytes",
+     "org.apache.kafka.connect.data.Decimal", "-1234567890123456789012345678.0123456789"),
+    ("numeric", "10.1111", {"scale": 4, "value": "AYr3"}, "struct",
+     "io.debezium.data.VariableScaleDecimal", "{scale=4,value=018af7}"),
+    ("money", "'-1234.11'", "/h3t", "bytes", "org.apache.kafka.connect.data.Decimal", "-1234.11"),
+    ("char(5)", "'ab'", "ab   ", "string", None, "ab   "),
+    ("varchar(5)", "'abc'", "abc", "string", None, "abc"),
+    ("text", "E'a\"b\\\\c\\n\\té\\u2028😀'", 'a"b\\c\n\té\u2028😀', "string", None,
+     'a"b\\c\n\té\u2028😀'),
+    ("citext", "'Hi'", "Hi", "string", None, "Hi"),
+    ("bytea", "'\\x010203'", "AQID", "bytes", None, "010203"),
+    ("bit", "B'1'", True, "boolean", None, "true"),
+    ("bit(7)", "B'1000000'", "QA==", "bytes", "io.debezium.data.Bits", "40"),
+    ("varbit(9)", "B'101'", "BQ==", "bytes", "io.debezium.data.Bits", "05"),
+    ("date", "'2016-11-04'", 17109, "int32", "io.debezium.time.Date", "17109"),
+    ("time(3)", "'13:51:30.123'", 49890123, "int32", "io.debezium.time.Time", "49890123"),
+    ("time", "'24:00:00'", 86400000000, "int64", "io.debezium.time.MicroTime", "86400000000"),
+    ("timetz", "'13:51:30.123789+02'", "11:51:30.123789Z", "string", "io.debezium.time.ZonedTime",
+     "11:51:30.123789Z"),
+    ("timestamp(3)", "'2016-11-04 13:51:30.123'", 1478267490123, "int64",
+     "io.debezium.time.Timestamp", "1478267490123"),
+    ("timestamp", "'2016-11-04 13:51:30.123456'", 1478267490123456, "int64",
+     "io.debezium.time.MicroTimestamp", "1478267490123456"),
+    ("timestamp", "'infinity'", 9223372036825200000, "int64", "io.debezium.time.MicroTimestamp",
+     "9223372036825200000"),
+    ("timestamp", "'4713-12-31 23:59:59.999999 BC'", -210831897600000001, "int64",
+     "io.debezium.time.MicroTimestamp", "-210831897600000001"),
+    ("timestamptz", "'2016-11-04 13:51:02+02'", "2016-11-04T11:51:02.000000Z", "string",
+     "io.debezium.time.ZonedTimestamp", "2016-11-04T11:51:02.000000Z"),
+    ("timestamptz(0)", "'21016-11-04 11:51:02+00'", "+21016-11-04T11:51:02Z", "string",
+     "io.debezium.time.ZonedTimestamp", "+21016-11-04T11:51:02Z"),
+    ("interval", "'P1Y2M3DT4H5M6.78S'", 37091106780000, "int64", "io.debezium.time.MicroDuration",
+     "37091106780000"),
+    ("uuid", "'00000000-0000-0000-0000-00000000000a'", "00000000-0000-0000-0000-00000000000a",
+     "string", "io.debezium.data.Uuid", "00000000-0000-0000-0000-00000000000a"),
+    ("json", "' {\"b\" : 1}'", ' {"b" : 1}', "string", "io.debezium.data.Json", ' {"b" : 1}'),
+    ("jsonb", "'{\"bar\":\"baz\"}'", '{"bar": "baz"}', "string", "io.debezium.data.Json",
+     '{"bar": "baz"}'),
+    ("xml", "'<a/>'", "<a/>", "string", "io.debezium.data.Xml", "<a/>"),
+    ("mood", "'so so'", "so so", "string", "io.debezium.data.Enum", "so so"),
+    ("inet", "'192.168.2.0/12'", "192.168.2.0/12", "string", None, "192.168.2.0/12"),
+    ("int4range", "'[1,5)'", "[1,5)", "string", None, "[1,5)"),
+    ("hstore", "'a=>b,c=>NULL'", '{"a":"b","c":null}', "string", "io.debezium.data.Json",
+     '{"a":"b","c":null}'),
+    ("ltree", "'Top.A'", "Top.A", "string", "io.debezium.data.Ltree", "Top.A"),
+    ("tsvector", "'direct:6'::tsvector", "'direct':6", "string", "io.debezium.data.Tsvector",
+     "'direct':6"),
+    ("point", "'(1,1)'",
+     {"x": 1, "y": 1, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAPA/", "srid": None}, "struct",
+     "io.debezium.data.geometry.Point",
+     "{x=1.0,y=1.0,wkb=0101000000000000000000f03f000000000000f03f,srid=null}"),
+    ("price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
+    ("best_price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
+    ("int4[]", "'{1,NULL,3}'", [1, None, 3], "array", None, "[1,null,3]"),
+    ("text[]", "ARRAY['a,b', '\"', '', 'NULL', NULL]", ["a,b", '"', "", "NULL", None], "array", None,
+     "[a,b,\",,NULL,null]"),
+    ("numeric(3,2)[]", "'{1.1,NULL}'", ["bg==", None], "array", None, "[1.10,null]"),
+    ("timestamptz(3)[]", "ARRAY['2016-11-04 11:51:02+00'::timestamptz]",
+     ["2016-11-04T11:51:02.000Z"], "array", None, "[2016-11-04T11:51:02.000Z]"),
+    ("bytea[]", "ARRAY['\\x0102'::bytea]", ["AQI="], "array", None, "[0102]"),
+    ("mood[]", "'{sad,\"so so\"}'", ["sad", "so so"], "array", None, "[sad,so so]"),
+    ("hstore[]", "ARRAY['a=>\"b\\\"c\"'::hstore]", ['{"a":"b\\"c"}'], "array", None,
+     '[{"a":"b\\"c"}]'),
+    ("pair", "(1,'x')", "(1,x)", "string", None, "(1,x)"),
+    ("int4multirange", "'{[1,2),[5,9)}'", "{[1,2),[5,9)}", "string", None, "{[1,2),[5,9)}"),
+    ("text", "NULL", None, "string", None, None),
+]
+SETUP = """CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
+CREATE TYPE mood AS ENUM ('sad', 'so so'); CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN price AS numeric(6,2); CREATE DOMAIN best_price AS price;"""
+
+
+def debezium(scene, **section):
+    target = {"name": "out", "type": "file", "path": f"{scene.directory}/out.jsonl",
+              "format": "debezium", "debezium": section}
+    return scene.conf(targets=[target])
+
+
+def all_types(scene, **section):
+    scene.sql(SETUP)
+    columns = ", ".join(f"c{i} {case[0]}" for i, case in enumerate(TYPES))
+    scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {columns})")
+    scene.engine(debezium(scene, **section)).start()
+    values = ", ".join(f"({case[1]})::{case[0]}" for case in TYPES)
+    scene.sql(f"INSERT INTO t VALUES (1, {values}); UPDATE t SET id = 2; DELETE FROM t;"
+              "TRUNCATE t")
+    scene.caught_up()
+    return [line.decode("utf-8") for line in scene.records().lines()]
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory):
+    """A function: events with schemas in, Connect's answers out."""
+    java, javac = shutil.which("java"), shutil.which("javac")
+    assert java and javac and JARS.is_dir(), "run deps_test of scripts/lib/deps.sh"
+    classes = tmp_path_factory.mktemp("classes")
+    source = process.ROOT / "tests/tools/connect/ReadEvents.java"
+    subprocess.run([javac, "-cp", f"{JARS}/*", "-d", classes, source], check=True)
+
+    def read(lines):
+        done = subprocess.run([java, "-Xmx512m", "-cp", f"{classes}:{JARS}/*", "ReadEvents"],
+                              input="".join(lines).encode(), stdout=subprocess.PIPE, check=True,
+                              stderr=subprocess.DEVNULL, timeout=120)
+        return [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
+
+    return read
+
+
+@pytest.mark.matrix
+def test_i20_every_type_has_the_value_that_debezium_gives_it(scene):
+    insert, update, delete, truncate = map(json.loads, all_types(scene))
+    wrong = [f"{case[0]} {case[1]}: {insert['after'][f'c{i}']!r} is not {case[2]!r}"
+             for i, case in enumerate(TYPES)
+             if (case[2] is not None or case[1] == "NULL") and insert["after"][f"c{i}"] != case[2]]
+    assert not wrong, "\n".join(wrong)
+    assert list(insert) == ["before", "after", "source", "transaction", "op", "ts_ms", "ts_us",
+                            "ts_ns"]
+    assert [event["op"] for event in (insert, update, delete, truncate)] == ["c", "u", "d", "t"]
+    source = insert["source"]
+    assert list(source) == ["version", "connector", "name", "ts_ms", "snapshot", "db", "sequence",
+                            "ts_us", "ts_ns", "schema", "table", "txId", "lsn", "xmin", "origin",
+                            "origin_lsn"]
+    assert (source["name"], source["db"], source["schema"], source["table"]) == (
+        "db", scene.database, "public", "t")
+    assert json.loads(source["sequence"])[1] == str(source["lsn"])
+    assert update["before"]["id"] == 1 and update["after"]["id"] == 2
+    assert set(update["before"].values()) == {1, None}
+    assert delete["before"]["id"] == 2 and delete["after"] is None
+    assert truncate["before"] is None and truncate["after"] is None
+
+
+@pytest.mark.matrix
+def test_i20_kafka_connect_reads_every_type_and_writes_the_same(scene, connect):
+    lines = all_types(scene, schemas=True, transaction_metadata=True)
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 4
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+    found = answers[0]["after"]
+    wrong = [f"{case[0]} {case[1]}: {found[f'c{i}']} is not {case[3:]}"
+             for i, case in enumerate(TYPES)
+             if (found[f"c{i}"]["type"], found[f"c{i}"]["name"], found[f"c{i}"]["value"])
+             != case[3:]]
+    assert not wrong, "\n".join(wrong)
+    blocks = [json.loads(line)["payload"]["transaction"] for line in lines]
+    assert [block["total_order"] for block in blocks] == [1, 2, 3, 4]
+    assert [block["data_collection_order"] for block in blocks] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("section", [
+    {"decimal": "double", "time": "connect", "binary": "hex", "interval": "string", "hstore": "map"},
+    {"decimal": "string", "time": "microseconds", "binary": "base64-url-safe"},
+    {"time": "adaptive_time_microseconds", "binary": "base64"}])
+def test_i20_kafka_connect_reads_every_mode(scene, connect, section):
+    lines = all_types(scene, schemas=True, **section)
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 4
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+
+
+def test_i20_not_null_columns_of_a_key_only_row_pass_the_schema(scene, connect):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL, b numeric NOT NULL, "
+              "c numeric(4,2) NOT NULL, d timestamptz NOT NULL, e bytea NOT NULL, f int[] NOT NULL,"
+              "g jsonb NOT NULL, h interval NOT NULL, i point NOT NULL, j bool NOT NULL)")
+    scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql("INSERT INTO t VALUES (1, 'x', 1, 1, now(), '', '{}', '{}', '1 s', '(0,0)', true);"
+              "DELETE FROM t; SELECT pg_logical_emit_message(true, 'p', 'content')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert len(lines) == 2 and [answer.get("fault") for answer in answers] == [None] * 2
+    assert answers[1]["back"] == json.loads(lines[1])
+    assert json.loads(lines[1])["payload"]["before"]["d"] == "1970-01-01T00:00:00Z"
+
+
+def test_i20_messages_and_marks_pass_the_schema(scene, connect):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)")
+    conf = debezium(scene, schemas=True)
+    conf["pipelines"][0]["messages"] = ["%"]
+    conf["pipelines"][0]["targets"][0]["transactions"] = True
+    scene.engine(conf).start()
+    scene.sql("BEGIN; INSERT INTO t VALUES (1), (2); INSERT INTO u VALUES (1);"
+              "SELECT pg_logical_emit_message(true, 'p', 'content'); COMMIT;")
+    scene.sql("SELECT pg_logical_emit_message(false, 'p', 'content')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * len(lines)
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+    events = [json.loads(line)["payload"] for line in lines]
+    assert [event.get("op", event.get("status")) for event in events] == [
+        "BEGIN", "c", "c", "c", "m", "END", "m"]
+    assert events[5]["event_count"] == 4 and events[5]["data_collections"] == [
+        {"data_collection": "public.t", "event_count": 2},
+        {"data_collection": "public.u", "event_count": 1},
+        {"data_collection": "LOGICAL_DECODING_MESSAGE", "event_count": 1}]
+
+
+def test_i20_unchanged_large_values_are_marked(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, n int, a text, b bytea, c int[], d text[]);"
+              "ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL,"
+              "ALTER c SET STORAGE EXTERNAL, ALTER d SET STORAGE EXTERNAL")
+    scene.engine(debezium(scene)).start()
+    scene.sql("INSERT INTO t SELECT 1, 1, repeat('x', 9000), decode(repeat('ab', 9000), 'hex'),"
+              "array_agg(g), array_agg(repeat('y', 100)) FROM generate_series(1, 9000) g;"
+              "UPDATE t SET n = 2")
+    scene.caught_up()
+    _, update = scene.records().all()
+    assert update["after"] == {
+        "id": 1, "n": 2, "a": MARKER, "b": "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+        "c": list(MARKER.encode()), "d": [MARKER]}
+
+
+def test_i20_a_value_without_a_form_becomes_a_dead_letter(scene):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, n numeric)")
+    engine = scene.engine(debezium(scene)).start()
+    scene.sql("INSERT INTO t VALUES (1, 1), (2, 'NaN'), (3, 3)")
+    scene.caught_up()
+    assert [event["after"]["id"] for event in scene.records().all()] == [1, 3]
+    listed = pgfan("dlq", "list", "--json", "-c", engine.conf_path)
+    (letter,) = json.loads(listed.stdout)["dead_letters"]
+    assert (letter["cause"], letter["code"]) == ("poison", "NO_FORM")
+    assert 'column "n"' in letter["error"]
