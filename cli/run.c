@@ -299,12 +299,16 @@ const struct command command_run = {
     .name = "run",
     .summary = "stream from the sources to the targets until told to stop",
     .arguments = "",
-    .help = "Runs in the foreground; log lines go to stderr, standard output belongs to targets "
-            "of the type stdout. SIGTERM and SIGINT stop it gracefully: what is queued is "
-            "delivered and acknowledged within shutdown_timeout. A second one ends it at once; "
-            "what was not acknowledged is sent again.\n\n"
-            "The conf is read at the start only. A permanent fault of every source ends the "
-            "program with the status of the fault.",
+    .help =
+        "Runs in the foreground; log lines go to stderr, standard output belongs to targets "
+        "of the type stdout. SIGTERM and SIGINT stop it gracefully: what is queued is "
+        "delivered and acknowledged within shutdown_timeout. A second one ends it at once; "
+        "what was not acknowledged is sent again.\n\n"
+        "The conf is read at the start only. A permanent fault of every source ends the "
+        "program with the status of the fault.\n\n"
+        "Where NOTIFY_SOCKET is set, as by a systemd unit with Type=notify, the service "
+        "manager is told that the engine runs, how it is, and that it stops; with WATCHDOG_USEC "
+        "also, again and again, that its threads are alive.",
     .options = options,
     .options_count = CONF_COUNT(options),
     .run = run_run,
