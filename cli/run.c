@@ -1,7 +1,8 @@
 /*
  * run.c - `pgfan run`: brings the engine and its API up, waits, and takes them down in order.
  *
- * The main thread waits on a signalfd and on the engine's own end; every other thread inherits the
+ * The main thread waits on a signalfd and on the engine's own end, and tells the service manager
+ * between two waits that all is well; every other thread inherits the
  * blocked signals, so that no call of theirs is interrupted. A stop goes: readiness false (the
  * engine says so, the API still answers), sources let go, queues delivered, last checkpoint, last
  * ack; then the API; then the store. A second signal ends the process at once, which loses
@@ -19,12 +20,14 @@
 
 #include "api/api.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/conf_arguments.h"
 #include "cli/failure.h"
 #include "cli/libraries.h"
+#include "cli/supervisor.h"
 #include "engine/engine.h"
 
 enum { FORGET_MAX = 256 };
@@ -87,12 +90,17 @@ static int read_signal(int descriptor)
 }
 
 /* Waits until the engine ends by itself or somebody asks for it. */
-static enum engine_exit wait_for_end(struct engine *engine, int signals)
+static enum engine_exit wait_for_end(struct engine *engine, struct supervisor *supervisor,
+                                     int signals)
 {
     struct pollfd waits[] = {{.fd = signals, .events = POLLIN},
                              {.fd = engine_ended_fd(engine), .events = POLLIN}};
     for (;;) {
-        if (poll(waits, 2, -1) < 0 && errno != EINTR) {
+        int timeout_ms = supervisor_step(supervisor, engine, clock_monotonic_us());
+        if (poll(waits, 2, timeout_ms) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
             log_write(LOG_ERROR, "could not wait for signals", LOG_NUMBER("errno", errno));
             return EXIT_INTERNAL;
         }
@@ -138,7 +146,8 @@ static enum engine_exit fail_start(const struct settings *settings, const struct
 }
 
 static enum engine_exit serve(struct engine *engine, const struct settings *settings,
-                              const sigset_t *signals, int signals_descriptor)
+                              struct supervisor *supervisor, const sigset_t *signals,
+                              int signals_descriptor)
 {
     struct api_setup api_setup = {.engine = engine, .settings = settings};
     api_setup.versions = libraries_versions(&api_setup.versions_count);
@@ -149,11 +158,13 @@ static enum engine_exit serve(struct engine *engine, const struct settings *sett
     }
     enum engine_exit exit_status = EXIT_INTERNAL;
     if (engine_start(engine, &error) == FAN_OK) {
-        exit_status = wait_for_end(engine, signals_descriptor);
+        supervisor_ready(supervisor, engine, clock_monotonic_us());
+        exit_status = wait_for_end(engine, supervisor, signals_descriptor);
     } else {
         (void)fail_start(settings, &error, exit_status); /* it is the status already */
     }
     let_signals_kill(signals);
+    supervisor_stopping(supervisor, settings->shutdown_timeout_us);
     if (engine_stop(engine, settings->shutdown_timeout_us, &error) != FAN_OK) {
         log_write(LOG_WARN, "not everything was delivered before the stop; it is sent again",
                   LOG_TEXT("reason", error.text));
@@ -195,13 +206,24 @@ static int run_engine(const struct arguments *arguments, const struct settings *
     if (open_signals(&signals, &signals_descriptor, &error) != FAN_OK) {
         return failure_print(&error, EXIT_INTERNAL);
     }
+    struct supervisor supervisor;
+    /* NOLINTBEGIN(concurrency-mt-unsafe): pgfan never changes its environment */
+    const struct notify_environment environment = {.socket = getenv("NOTIFY_SOCKET"),
+                                                   .watchdog_usec = getenv("WATCHDOG_USEC"),
+                                                   .watchdog_pid = getenv("WATCHDOG_PID")};
+    /* NOLINTEND(concurrency-mt-unsafe) */
+    if (supervisor_open(&environment, &supervisor, &error) != FAN_OK) {
+        return failure_print(&error, EXIT_CONF);
+    }
     log_start(settings);
     struct engine *engine = NULL;
     enum engine_exit exit_status = EXIT_INTERNAL;
     if (engine_create(&setup, &engine, &exit_status, &error) != FAN_OK) {
+        supervisor_close(&supervisor);
         return fail_start(settings, &error, exit_status);
     }
-    exit_status = serve(engine, settings, &signals, signals_descriptor);
+    exit_status = serve(engine, settings, &supervisor, &signals, signals_descriptor);
+    supervisor_close(&supervisor);
     engine_destroy(engine);
     log_write(LOG_INFO, "pgfan stopped", LOG_NUMBER("exit_status", exit_status));
     return exit_status;
@@ -277,12 +299,16 @@ const struct command command_run = {
     .name = "run",
     .summary = "stream from the sources to the targets until told to stop",
     .arguments = "",
-    .help = "Runs in the foreground; log lines go to stderr, standard output belongs to targets "
-            "of the type stdout. SIGTERM and SIGINT stop it gracefully: what is queued is "
-            "delivered and acknowledged within shutdown_timeout. A second one ends it at once; "
-            "what was not acknowledged is sent again.\n\n"
-            "The conf is read at the start only. A permanent fault of every source ends the "
-            "program with the status of the fault.",
+    .help =
+        "Runs in the foreground; log lines go to stderr, standard output belongs to targets "
+        "of the type stdout. SIGTERM and SIGINT stop it gracefully: what is queued is "
+        "delivered and acknowledged within shutdown_timeout. A second one ends it at once; "
+        "what was not acknowledged is sent again.\n\n"
+        "The conf is read at the start only. A permanent fault of every source ends the "
+        "program with the status of the fault.\n\n"
+        "Where NOTIFY_SOCKET is set, as by a systemd unit with Type=notify, the service "
+        "manager is told that the engine runs, how it is, and that it stops; with WATCHDOG_USEC "
+        "also, again and again, that its threads are alive.",
     .options = options,
     .options_count = CONF_COUNT(options),
     .run = run_run,

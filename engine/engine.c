@@ -124,6 +124,7 @@ static void drop_slot(struct engine_source *source)
     }
     struct source_setup setup = source_setup_of(source);
     struct fan_error error;
+    atomic_store(&source->thread.passed_us, INT64_MAX); /* a slow server is no stuck thread */
     if (source->type->drop_slot(&setup, &error) == FAN_OK) {
         guard->drop_slot = false;
         log_write(LOG_ERROR, "slot is dropped: its changes that were not delivered are lost",
@@ -592,6 +593,24 @@ bool engine_ended(struct engine *engine, enum engine_exit *ret_exit, struct fan_
     }
     (void)pthread_mutex_unlock(&engine->lock); /* cannot fail: we hold it */
     return ended;
+}
+
+bool engine_answers(struct engine *engine, int64_t within_us, struct fan_error *ret_why)
+{
+    int64_t since_us = clock_monotonic_us() - within_us;
+    for (size_t index = 0; index < engine->sources_count; index++) {
+        if (!reader_thread_passed(&engine->sources[index].thread, since_us)) {
+            (void)fan_fail(ret_why, FAN_RETRY, "the thread of source \"%s\" does not answer",
+                           engine->sources[index].settings->name);
+            return false;
+        }
+    }
+    int64_t busy_since_us = keeper_busy_since_us(engine->keeper);
+    if (busy_since_us != 0 && busy_since_us < since_us) {
+        (void)fan_fail(ret_why, FAN_RETRY, "the store thread does not answer");
+        return false;
+    }
+    return true;
 }
 
 /* Waits until every reader has ended, or the deadline. Returns how many have not. */

@@ -60,6 +60,13 @@ int engine_ended_fd(const struct engine *engine);
 /* Whether it has, with the status to leave with and the reason. */
 bool engine_ended(struct engine *engine, enum engine_exit *ret_exit, struct fan_error *ret_why);
 
+/*
+ * Whether every thread that the slot depends on is alive: each source's has begun a round of its
+ * loop within the last `within_us`, and the store's is not longer than that at one job. If not,
+ * `ret_why` names one that is stuck. Main thread, between start and stop.
+ */
+bool engine_answers(struct engine *engine, int64_t within_us, struct fan_error *ret_why);
+
 /* Readiness false, sources let go, what is queued delivered and made durable, last checkpoint, last
  * ack: all within `timeout_us`. FAN_OK when everything queued was delivered. */
 enum fan_status engine_stop(struct engine *engine, int64_t timeout_us,

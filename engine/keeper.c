@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 
@@ -20,6 +21,7 @@ struct keeper {
     bool stopping;
     bool damaged;
     struct fan_error damage;
+    int64_t busy_since_us; /* 0: it waits for a job */
 };
 
 void keeper_post_job(struct keeper *keeper, struct keeper_job *job)
@@ -93,6 +95,7 @@ static bool keeper_check_step(struct keeper *keeper)
 static struct keeper_job *keeper_next(struct keeper *keeper, bool may_wait, bool *ret_stop)
 {
     (void)pthread_mutex_lock(&keeper->lock); /* cannot fail: a plain mutex that we do not hold */
+    keeper->busy_since_us = 0;
     while (may_wait && keeper->first == NULL && !keeper->stopping) {
         (void)pthread_cond_wait(&keeper->news, &keeper->lock); /* woken or not, we look again */
     }
@@ -102,6 +105,7 @@ static struct keeper_job *keeper_next(struct keeper *keeper, bool may_wait, bool
         keeper->last = keeper->first == NULL ? NULL : keeper->last;
     }
     *ret_stop = keeper->stopping && job == NULL;
+    keeper->busy_since_us = clock_monotonic_us();
     (void)pthread_mutex_unlock(&keeper->lock); /* cannot fail: we hold it */
     return job;
 }
@@ -184,4 +188,12 @@ bool keeper_found_damage(struct keeper *keeper, struct fan_error *ret_error)
     }
     (void)pthread_mutex_unlock(&keeper->lock); /* cannot fail: we hold it */
     return damaged;
+}
+
+int64_t keeper_busy_since_us(struct keeper *keeper)
+{
+    (void)pthread_mutex_lock(&keeper->lock); /* cannot fail: a plain mutex that we do not hold */
+    int64_t since_us = keeper->busy_since_us;
+    (void)pthread_mutex_unlock(&keeper->lock); /* cannot fail: we hold it */
+    return since_us;
 }

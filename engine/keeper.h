@@ -12,6 +12,9 @@
 #ifndef ENGINE_KEEPER_H
 #define ENGINE_KEEPER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/status.h"
 #include "engine/persist.h"
 #include "store/store.h"
@@ -38,5 +41,9 @@ void keeper_destroy(struct keeper *keeper);
 
 /* True once a check of the whole file in the background has found damage. Any thread. */
 bool keeper_found_damage(struct keeper *keeper, struct fan_error *ret_error);
+
+/* Since when the thread has been at the job, or the piece of a check, that it is at (monotonic); 0
+ * while it waits for one. Any thread. */
+int64_t keeper_busy_since_us(struct keeper *keeper);
 
 #endif

@@ -57,6 +57,7 @@ static void *thread_main(void *argument)
     int64_t look_at_us = 0;
     while (!atomic_load(&thread->quit)) {
         int64_t now_us = clock_monotonic_us();
+        atomic_store_explicit(&thread->passed_us, now_us, memory_order_relaxed);
         struct source_wait wait = {.deadline_us = INT64_MAX};
         reader_step(thread->reader, now_us, &wait);
         if (now_us >= look_at_us || reader_has_ended(thread->reader)) {
@@ -82,6 +83,7 @@ enum fan_status reader_thread_start(struct reader_thread *thread, struct reader 
                                     struct fan_error *reterr)
 {
     thread->reader = reader;
+    atomic_store(&thread->passed_us, clock_monotonic_us());
     int failure = pthread_create(&thread->thread, NULL, thread_main, thread);
     if (failure != 0) {
         return fan_fail_errno(reterr, FAN_RETRY, failure, "could not start the thread of \"%s\"",
@@ -89,6 +91,12 @@ enum fan_status reader_thread_start(struct reader_thread *thread, struct reader 
     }
     thread->running = true;
     return FAN_OK;
+}
+
+bool reader_thread_passed(const struct reader_thread *thread, int64_t since_us)
+{
+    return !thread->running || reader_has_ended(thread->reader) ||
+           atomic_load_explicit(&thread->passed_us, memory_order_relaxed) >= since_us;
 }
 
 void reader_thread_stop(struct reader_thread *thread)

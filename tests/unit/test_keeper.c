@@ -8,10 +8,12 @@
 #include <check.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/engine_internal.h"
 #include "engine/keeper.h"
 #include "engine/letters.h"
@@ -103,6 +105,57 @@ START_TEST(keeper_jobs_of_both_kinds_run_once_in_order)
 }
 END_TEST
 
+struct gate {
+    struct keeper_job job; /* first */
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    bool in;
+    bool let_go;
+};
+
+static void gate_run(struct keeper_job *job, struct store *store)
+{
+    struct gate *gate = (struct gate *)job;
+    (void)store;
+    (void)pthread_mutex_lock(&gate->lock);
+    gate->in = true;
+    (void)pthread_cond_broadcast(&gate->moved);
+    while (!gate->let_go) {
+        (void)pthread_cond_wait(&gate->moved, &gate->lock);
+    }
+    (void)pthread_mutex_unlock(&gate->lock);
+}
+
+START_TEST(keeper_says_since_when_it_is_at_a_job)
+{
+    struct store *store = NULL;
+    struct keeper *keeper = NULL;
+    struct fan_error error;
+    static struct gate gate = {
+        .job.run = gate_run, .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+    ck_assert_int_eq(store_open(data_dir, &(struct store_options){.create = true}, &store, &error),
+                     FAN_OK);
+    ck_assert_int_eq(keeper_create(data_dir, &keeper, &error), FAN_OK);
+    ck_assert_int_eq(keeper_busy_since_us(keeper), 0);
+    ck_assert_int_eq(keeper_start(keeper, store, &error), FAN_OK);
+    int64_t before_us = clock_monotonic_us();
+    keeper_post_job(keeper, &gate.job);
+    (void)pthread_mutex_lock(&gate.lock);
+    while (!gate.in) {
+        (void)pthread_cond_wait(&gate.moved, &gate.lock);
+    }
+    ck_assert_int_ge(keeper_busy_since_us(keeper), before_us);
+    ck_assert_int_le(keeper_busy_since_us(keeper), clock_monotonic_us());
+    gate.let_go = true;
+    (void)pthread_cond_broadcast(&gate.moved);
+    (void)pthread_mutex_unlock(&gate.lock);
+    while (keeper_busy_since_us(keeper) != 0) { /* the case's own deadline ends it */
+        (void)sched_yield();
+    }
+    keeper_destroy(keeper);
+}
+END_TEST
+
 static enum fan_status work(void *context, struct store *store, struct fan_error *reterr)
 {
     unsigned *calls = context;
@@ -164,6 +217,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, keeper_jobs_of_both_kinds_run_once_in_order);
     tcase_add_test(tests, keeper_work_asked_for_is_answered_to_whoever_asked);
+    tcase_add_test(tests, keeper_says_since_when_it_is_at_a_job);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "engine/reader.h"
+#include "engine/reader_thread.h"
 #include "tests/unit/engine_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -388,6 +389,23 @@ START_TEST(reader_relation_described_again_keeps_its_route)
 }
 END_TEST
 
+START_TEST(reader_thread_passes_while_its_loop_comes_round)
+{
+    static struct reader other;
+    struct reader_thread thread = {.reader = &other, .running = true, .passed_us = 100};
+    ck_assert(reader_thread_passed(&thread, 100));
+    ck_assert(!reader_thread_passed(&thread, 101));
+    atomic_store(&thread.passed_us, INT64_MAX);
+    ck_assert(reader_thread_passed(&thread, 101));
+    atomic_store(&thread.passed_us, 0);
+    atomic_store(&other.ended, true);
+    ck_assert_msg(reader_thread_passed(&thread, 101), "a thread that has ended is not stuck");
+    atomic_store(&other.ended, false);
+    thread.running = false;
+    ck_assert(reader_thread_passed(&thread, 101));
+}
+END_TEST
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -405,5 +423,6 @@ int main(void)
     tcase_add_test(cases, reader_stop_drains_persists_and_ends);
     tcase_add_test(cases, reader_loss_during_the_stop_is_no_error_state);
     tcase_add_test(cases, reader_relation_described_again_keeps_its_route);
+    tcase_add_test(cases, reader_thread_passes_while_its_loop_comes_round);
     return suite_run("reader", cases);
 }
