@@ -8,7 +8,7 @@
 #include "targets/kafka/fault.h"
 #include "targets/kafka/state.h"
 
-enum { SLICE_MS = 500 };
+enum { SLICE_MS = 500, PLACE_US = 10000000 }; /* a stop waits for the second */
 
 void exactly_id(const struct target_context *context, char id[TRANSACTIONAL_ID_MAX])
 {
@@ -91,8 +91,10 @@ static rd_kafka_resp_err_t get_ready(struct kafka_request *request)
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = producer_checkpoint_topic(&kafka->producer, exactly->topic, SLICE_MS * 10);
     }
+    int64_t deadline_us = clock_monotonic_us() + PLACE_US;
+    deadline_us = deadline_us < request->deadline_us ? deadline_us : request->deadline_us;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        place_read(&kafka->producer_setup, exactly->topic, exactly->key, request->deadline_us,
+        place_read(&kafka->producer_setup, exactly->topic, exactly->key, deadline_us,
                    &exactly->place, &error) != FAN_OK) {
         producer_note(&kafka->producer, RD_KAFKA_RESP_ERR__TIMED_OUT, error.text, false);
         code = RD_KAFKA_RESP_ERR__TIMED_OUT;

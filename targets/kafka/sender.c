@@ -18,12 +18,12 @@
 #include "targets/kafka/fault.h"
 #include "targets/kafka/state.h"
 
-enum { IDLE_MS = 1000 };
+enum { IDLE_MS = 1000, TOPIC_MS = 5000 }; /* the second while nothing else is done */
 
-static int milliseconds_left(const struct kafka_request *request)
+static int topic_patience_ms(const struct kafka_request *request)
 {
     int64_t left_ms = (request->deadline_us - clock_monotonic_us()) / 1000;
-    return left_ms < 1 ? 1 : left_ms > 3600000 ? 3600000 : (int)left_ms;
+    return left_ms < 1 ? 1 : left_ms > TOPIC_MS ? TOPIC_MS : (int)left_ms;
 }
 
 bool sender_is_stopping(struct kafka_target *kafka)
@@ -135,7 +135,7 @@ rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first
         }
         if (record->topic != place) {
             code = producer_topic(&kafka->producer, records_topic(records, record),
-                                  milliseconds_left(request), &topic);
+                                  topic_patience_ms(request), &topic);
             place = record->topic;
         }
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {

@@ -322,6 +322,7 @@ START_TEST(outlet_resumed_behind_a_gap_shows_its_marker)
     ck_assert(outlet_memory_needs_backlog(&memory));
     struct fan_error error;
     ck_assert_int_eq(outlet_resume(outlet, &memory, &error), FAN_OK);
+    outlet_memory_release(&memory);
     ck_assert_uint_eq(outlet->gap_to_mark.count, 3);
     ck_assert_uint_eq(outlet->gap_to_mark.last.commit_lsn.value, 10);
     step(1);
