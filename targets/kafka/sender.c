@@ -148,9 +148,9 @@ rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first
 
 static void request_begin(struct kafka_request *request)
 {
-    if (request->target->open++ ==
-        0) { /* what was wrong may be mended: the library says it again */
-        request->target->producer.trouble = RD_KAFKA_RESP_ERR_NO_ERROR;
+    struct producer *producer = &request->target->producer;
+    if (request->target->open++ == 0 && kafka_fault_class(producer->trouble) == FAN_FATAL) {
+        producer->trouble = RD_KAFKA_RESP_ERR_NO_ERROR; /* it may be mended: this one is tried */
     }
     request->open = 0;
     request->code = RD_KAFKA_RESP_ERR_NO_ERROR;

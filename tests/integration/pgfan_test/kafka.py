@@ -14,7 +14,7 @@ import pathlib
 import signal
 import subprocess
 
-from .process import ROOT, free_port, spawn, stop
+from .process import ROOT, free_ports, spawn, stop
 from .wait import wait_until
 
 DEPS = ROOT / ".deps" / "kafka"
@@ -48,9 +48,9 @@ class Broker:
         self.directory.mkdir(parents=True, exist_ok=True)
         version = version or os.environ.get("PGFAN_TEST_KAFKA") or versions()[0]
         self.jars = f"{DEPS / version}/*"
-        self.port, self.controller, self.child = free_port(), free_port(), None
+        (self.port, self.controller, inner_port), self.child = free_ports(3), None
         self.brokers = f"127.0.0.1:{self.port}"
-        client, inner = f"CLIENT://{self.brokers}", f"INNER://127.0.0.1:{free_port()}"
+        client, inner = f"CLIENT://{self.brokers}", f"INNER://127.0.0.1:{inner_port}"
         protocol = "SASL_PLAINTEXT" if users else "PLAINTEXT"
         if users:
             login = " ".join(f'user_{name}="{word}"' for name, word in users.items())

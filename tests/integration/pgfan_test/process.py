@@ -1,9 +1,11 @@
 """process.py - children that are always stopped, each by its own pid."""
 
 import atexit
+import contextlib
 import os
 import pathlib
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -12,11 +14,24 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 _children = []
 
 
+def free_ports(count):
+    """So many loopback ports that were free a moment ago, all different, and none that the system gives
+    to a connection: a server that is started again must find its port free."""
+    choose = random.SystemRandom()
+    with contextlib.ExitStack() as stack:
+        ports = []
+        while len(ports) < count:
+            probe = stack.enter_context(socket.socket())
+            port = choose.randrange(15000, 32768)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
+
+
 def free_port():
     """A loopback port that was free a moment ago; starting retries on a collision."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def unprivileged():
