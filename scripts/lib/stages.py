@@ -189,7 +189,7 @@ def stage_fuzz(options, log):
                  targets=[f"tests/fuzz/{name}" for name in names]):
         return 0, 1
     targets = [directory / "tests/fuzz" / name for name in names]
-    seconds = int(os.environ.get("PGFAN_FUZZ_SECONDS", "10" if options.quick else "60"))
+    seconds = int(os.environ.get("PGFAN_FUZZ_SECONDS", "10" if options.quick else "40"))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda path: fuzz_one(path, seconds, directory), targets))
     for name, status, output in results:
@@ -214,12 +214,15 @@ def stage_integration(options, log):
 def stage_matrix(options, log):
     """the engine on PostgreSQL 14, 16, 17 and 18, in short"""
     del options
-    passed = failed = 0
-    for major in POSTGRES_SHORT:
-        counts = pytest(log, f"matrix-{major}", "tests/integration", "-m", "matrix and not rounds",
-                        PGFAN_TEST_POSTGRES=major)
-        passed, failed = passed + counts[0], failed + counts[1]
-    return passed, failed
+
+    def one(major):
+        return pytest(log, f"matrix-{major}", "tests/integration", "-m", "matrix and not rounds",
+                      PGFAN_TEST_POSTGRES=major)
+
+    # Two majors at a time: these tests mostly wait.
+    with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
+        counts = list(pool.map(one, POSTGRES_SHORT))
+    return sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
 
 
 def stage_sanitized(options, log):
