@@ -387,8 +387,8 @@ static void purge(const struct request *request, const struct letters_request *l
     json_t *value = NULL;
     enum fan_status status =
         letters_purge(&access, &letters->filter, (uint64_t)letters->limit, &value, &error);
+    engine_letters_removed(request->setup->engine); /* some may be gone although it failed */
     if (status == FAN_OK) {
-        engine_letters_removed(request->setup->engine);
         log_write(LOG_WARN, "dead letters purged", LOG_TEXT("confirmed", letters->confirm),
                   LOG_NUMBER("letters", json_integer_value(json_object_get(value, "purged"))));
     }
