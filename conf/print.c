@@ -173,14 +173,16 @@ static void print_text_list(struct printer *printer, const struct conf_text_list
     bytes_append_char(printer->out, ']');
 }
 
-static void print_text_map(struct printer *printer, const struct conf_text_map *map, bool masked)
+static void print_text_map(struct printer *printer, const struct conf_option *option,
+                           const struct conf_text_map *map)
 {
     bytes_append_char(printer->out, '{');
     for (size_t i = 0; i < map->count; i++) {
         bytes_append_text(printer->out, i > 0 ? ", " : "");
         bytes_append_json_string(printer->out, map->pairs[i].key, strlen(map->pairs[i].key));
         BYTES_APPEND_LITERAL(printer->out, ": ");
-        print_text(printer, masked ? SECRET_MASK : map->pairs[i].value);
+        print_template(printer, option->masked ? SECRET_MASK : map->pairs[i].value,
+                       option->templated);
     }
     bytes_append_char(printer->out, '}');
 }
@@ -284,7 +286,7 @@ static void print_option(struct printer *printer, const struct conf_option *opti
         break;
     case CONF_TEXT_MAP:
         bytes_append_text(printer->out, space);
-        print_text_map(printer, field, option->masked);
+        print_text_map(printer, option, field);
         bytes_append_text(printer->out, end);
         break;
     default:
