@@ -344,6 +344,15 @@ static bool topic_exists(struct producer *producer, const char *name, int timeou
     return there;
 }
 
+/* Who may not create topics may use one that somebody else has made. */
+static rd_kafka_resp_err_t topic_ensure(struct producer *producer, const char *name, int partitions,
+                                        const struct conf_text_map *config, int timeout_ms)
+{
+    rd_kafka_resp_err_t code = topic_create(producer, name, partitions, config, timeout_ms);
+    bool there = code != RD_KAFKA_RESP_ERR_NO_ERROR && topic_exists(producer, name, timeout_ms);
+    return there ? RD_KAFKA_RESP_ERR_NO_ERROR : code;
+}
+
 rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const char *name,
                                               int timeout_ms)
 {
@@ -352,10 +361,7 @@ rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const c
                                             {"segment.bytes", "16777216"},
                                             {"min.cleanable.dirty.ratio", "0.01"}};
     static const struct conf_text_map config = {.pairs = pairs, .count = CONF_COUNT(pairs)};
-    rd_kafka_resp_err_t code = topic_create(producer, name, 1, &config, timeout_ms);
-    /* Who may not create topics may use one that somebody else has made. */
-    bool there = code != RD_KAFKA_RESP_ERR_NO_ERROR && topic_exists(producer, name, timeout_ms);
-    return there ? RD_KAFKA_RESP_ERR_NO_ERROR : code;
+    return topic_ensure(producer, name, 1, &config, timeout_ms);
 }
 
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
@@ -377,7 +383,7 @@ rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, 
     const struct kafka_topics *topics = &producer->setup.options->topics;
     rd_kafka_resp_err_t code =
         topics->create
-            ? topic_create(producer, name, (int)topics->partitions, &topics->config, timeout_ms)
+            ? topic_ensure(producer, name, (int)topics->partitions, &topics->config, timeout_ms)
             : RD_KAFKA_RESP_ERR_NO_ERROR;
     struct producer_topic *topic =
         code == RD_KAFKA_RESP_ERR_NO_ERROR ? calloc(1, sizeof(*topic) + size) : NULL;

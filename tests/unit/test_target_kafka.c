@@ -531,6 +531,18 @@ static void create_checkpoints(void)
     (void)rd_kafka_mock_topic_create(mock(), "pgfan.checkpoints.s.p.t", 1, 1); /* or it is there */
 }
 
+/* The mock knows no CreateTopics, as a broker that does not let us. */
+START_TEST(kafka_topics_that_it_may_not_create_may_be_there)
+{
+    rig.options.topics =
+        (struct kafka_topics){.create = true, .partitions = 1, .replication_factor = 1};
+    start();
+    ck_assert_int_eq(rd_kafka_mock_topic_create(mock(), "cdc.public.t", 1, 1),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_msg(deliver(one, 1) == FAN_OK, "%s", rig.answer.error.text);
+}
+END_TEST
+
 START_TEST(kafka_exactly_once_commits_and_aborts)
 {
     rig.options.delivery = KAFKA_EXACTLY_ONCE;
@@ -578,6 +590,7 @@ int main(void)
     tcase_add_test(requests, kafka_a_cluster_that_is_down_is_said_at_the_deadline);
     tcase_add_test(requests, kafka_a_stop_ends_what_is_open_without_an_answer);
     tcase_add_test(requests, kafka_has_so_many_requests_open_at_the_most);
+    tcase_add_test(requests, kafka_topics_that_it_may_not_create_may_be_there);
     tcase_add_test(requests, kafka_exactly_once_commits_and_aborts);
     suite_add_tcase(suite, requests);
     return suite_run_all(suite);
