@@ -6,16 +6,13 @@
 #include "encode/json.h"
 
 enum {
-    SLOTS_START = 16,
     HEAD_MAX = 16 * 1024 * 1024, /* two lists of RELATION_COLUMNS_MAX columns are below 4 MiB */
     PLACE_MAX = 2048,
 };
 
-static void table_destroy(struct debezium_table *table)
+static void table_destroy(void *value)
 {
-    if (table == NULL) {
-        return;
-    }
+    struct debezium_table *table = value;
     free(table->columns);
     bytes_release(&table->value_head);
     bytes_release(&table->key_head);
@@ -25,10 +22,7 @@ static void table_destroy(struct debezium_table *table)
 
 void debezium_tables_release(struct debezium_tables *tables)
 {
-    for (size_t i = 0; i < tables->slots_count; i++) {
-        table_destroy(tables->slots[i].table);
-    }
-    free(tables->slots);
+    relation_map_release(&tables->map, table_destroy);
     *tables = (struct debezium_tables){0};
 }
 
@@ -85,48 +79,14 @@ static struct debezium_table *table_create(const struct debezium_settings *setti
     return table;
 }
 
-/* The slot of the relation, or the free one where it belongs. There is always a free one. */
-static struct debezium_slot *slot_of(struct debezium_slot *slots, size_t slots_count,
-                                     const struct relation *relation)
-{
-    uint64_t hash = (uint64_t)(uintptr_t)relation * 0x9e3779b97f4a7c15u; /* modulo 2^64, as meant */
-    size_t at = (size_t)(hash >> 32) & (slots_count - 1);
-    while (slots[at].table != NULL && slots[at].table->relation != relation) {
-        at = (at + 1) & (slots_count - 1);
-    }
-    return &slots[at];
-}
-
-static bool grow(struct debezium_tables *tables)
-{
-    size_t count = tables->slots_count == 0 ? SLOTS_START : tables->slots_count * 2;
-    struct debezium_slot *slots = calloc(count, sizeof(*slots));
-    if (slots == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < tables->slots_count; i++) {
-        if (tables->slots[i].table != NULL) {
-            *slot_of(slots, count, tables->slots[i].table->relation) = tables->slots[i];
-        }
-    }
-    free(tables->slots);
-    tables->slots = slots;
-    tables->slots_count = count;
-    return true;
-}
-
 struct debezium_table *debezium_tables_add(struct debezium_tables *tables,
                                            const struct debezium_settings *settings,
                                            const char *prefix, const struct relation *relation)
 {
-    if ((tables->used + 1) * 2 > tables->slots_count && !grow(tables)) {
-        return NULL;
+    void **place = relation_map_at(&tables->map, relation);
+    if (place != NULL && *place == NULL) {
+        *place = table_create(settings, prefix, relation);
     }
-    struct debezium_slot *slot = slot_of(tables->slots, tables->slots_count, relation);
-    if (slot->table == NULL) {
-        slot->table = table_create(settings, prefix, relation);
-        tables->used += slot->table != NULL;
-    }
-    tables->last = slot->table;
-    return slot->table;
+    tables->last = place != NULL ? *place : NULL;
+    return tables->last;
 }

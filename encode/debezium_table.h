@@ -2,12 +2,9 @@
  * debezium_table.h - what an encoder keeps of each version of a relation: the plan of its columns, and
  * the texts that are the same in all its events.
  *
- * A version is known by its address: a source keeps all of them as long as it lives, and an encoder
- * lives no longer.
- *
  * Ownership:  debezium_tables_release() frees all; accepts a zeroed one.
  * Threading:  as the encoder that has it.
- * Limits:     as many as a source has versions, RELATION_VERSIONS_MAX.
+ * Limits:     those of relation_map.h.
  */
 #ifndef ENCODE_DEBEZIUM_TABLE_H
 #define ENCODE_DEBEZIUM_TABLE_H
@@ -18,6 +15,7 @@
 
 #include "encode/debezium_column.h"
 #include "encode/debezium_schema.h"
+#include "encode/relation_map.h"
 
 struct debezium_table {
     const struct relation *relation;
@@ -29,14 +27,8 @@ struct debezium_table {
     struct debezium_table *next;     /* of those with such events, in the order of the first */
 };
 
-struct debezium_slot {
-    struct debezium_table *table; /* owned; NULL: free */
-};
-
 struct debezium_tables {
-    struct debezium_slot *slots; /* owned; a power of two of them, at most half of them used */
-    size_t slots_count;
-    size_t used;
+    struct relation_map map;     /* of struct debezium_table, owned */
     struct debezium_table *last; /* changes of one table often follow one another */
 };
 
