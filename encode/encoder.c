@@ -23,8 +23,9 @@ bool encode_settings_equal(const struct encode_settings *left, const struct enco
     return left->type == right->type && left->int8_as_string == right->int8_as_string &&
            left->special_values == right->special_values &&
            left->transactions == right->transactions && left->records == right->records &&
-           left->cloudevents_mode == right->cloudevents_mode &&
+           left->octets == right->octets && left->cloudevents_mode == right->cloudevents_mode &&
            left->cloudevents_compat == right->cloudevents_compat &&
-           left->lenient == right->lenient &&
+           left->lenient == right->lenient && left->avro.ids == right->avro.ids &&
+           left->avro.subjects == right->avro.subjects && left->avro.names == right->avro.names &&
            debezium_settings_equal(&left->debezium, &right->debezium);
 }

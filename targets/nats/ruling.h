@@ -11,8 +11,8 @@
 #include <nats/nats.h>
 #include <stddef.h>
 
+#include "base/redactor.h"
 #include "base/status.h"
-#include "targets/redactor.h"
 
 /* The acknowledgement of one event: FAN_OK, also for a duplicate; FAN_RETRY, FAN_POISON or
  * FAN_FATAL with the server's words. */

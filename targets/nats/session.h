@@ -12,11 +12,11 @@
 
 #include <nats/nats.h>
 
+#include "base/redactor.h"
 #include "targets/clerk.h"
 #include "targets/errand.h"
 #include "targets/nats/options.h"
 #include "targets/nats/subject.h"
-#include "targets/redactor.h"
 
 enum { INBOX_MAX = 64 };
 

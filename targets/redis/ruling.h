@@ -17,8 +17,8 @@
 
 #include <stddef.h>
 
+#include "base/redactor.h"
 #include "base/status.h"
-#include "targets/redactor.h"
 
 /* `words`: the reply without its `-`. What follows "with args" may be a part of an event, and is
  * left out of the message. */

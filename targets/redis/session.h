@@ -10,7 +10,7 @@
 #ifndef TARGETS_REDIS_SESSION_H
 #define TARGETS_REDIS_SESSION_H
 
-#include "targets/redactor.h"
+#include "base/redactor.h"
 #include "targets/redis/commands.h"
 #include "targets/redis/link.h"
 

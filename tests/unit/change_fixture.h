@@ -90,7 +90,7 @@ static inline uint32_t put_tuple(struct bytes *out, const char *const *values, s
 
 static inline struct message *message_make(const struct bytes *payload)
 {
-    uint8_t *buffer = malloc(MESSAGE_HEADER_SIZE + payload->size);
+    uint8_t *buffer = calloc(1, MESSAGE_HEADER_SIZE + payload->size);
     ck_assert_ptr_nonnull(buffer);
     memcpy(buffer + MESSAGE_HEADER_SIZE, payload->data, payload->size);
     return message_adopt(buffer, MESSAGE_HEADER_SIZE + payload->size);

@@ -7,8 +7,8 @@
  * Ownership:  redactor_release() erases and frees; accepts a zeroed one.
  * Threading:  constant once all secrets are added.
  */
-#ifndef TARGETS_REDACTOR_H
-#define TARGETS_REDACTOR_H
+#ifndef BASE_REDACTOR_H
+#define BASE_REDACTOR_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "targets/redactor.h"
+#include "base/redactor.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
