@@ -164,10 +164,7 @@ static void check_format(const struct conf_decoder *decoder, const struct conf_n
         nearest_offer(&nearest, formats[i]);
         bytes_append_format(&hint, "%s %s", i > 0 ? "," : "", formats[i]);
     }
-    if (!known && conf_name_is_unavailable(target->format)) {
-        error_at(decoder, node, "format", bytes_text(&hint), "format", target->format,
-                 " is not available in this version");
-    } else if (!known) {
+    if (!known) {
         conf_report_add(decoder->report, CONF_ERROR, place_of(node, "format"), bytes_text(&hint),
                         "unknown format \"%.100s\"%s%s%s", target->format,
                         nearest.best != NULL ? ": did you mean \"" : "",
@@ -187,22 +184,53 @@ static bool is_default(const struct settings_debezium *debezium)
             strcmp(debezium->unavailable_value, SETTINGS_UNAVAILABLE_VALUE) == 0);
 }
 
+static bool has_format(const struct settings_target *target, const char *format)
+{
+    return target->format != NULL && strcmp(target->format, format) == 0;
+}
+
+static void check_avro(const struct conf_decoder *decoder, const struct conf_node *node,
+                       const struct settings_target *target)
+{
+    const struct conf_node *section = conf_node_child(node, "avro");
+    bool avro = has_format(target, "avro");
+    const struct settings_avro *settings = &target->avro;
+    if (avro && settings->registry == NULL) {
+        conf_report_add(decoder->report, CONF_ERROR,
+                        section != NULL ? &section->key_place : place_of(node, "format"),
+                        "add `avro: {registry: http://registry.internal:8081}`",
+                        "format \"avro\" needs the address of a schema registry");
+    }
+    if (!avro && section != NULL && (settings->registry != NULL || settings->username != NULL)) {
+        conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
+                        "add \"format: avro\", or remove the section",
+                        "section \"avro\" belongs to \"format: avro\"");
+    }
+    if (avro && target->debezium.schemas) {
+        conf_report_add(decoder->report, CONF_ERROR,
+                        place_of(conf_node_child(node, "debezium"), "schemas"),
+                        "remove \"schemas\": the registry has them",
+                        "format \"avro\" cannot write schemas into events");
+    }
+}
+
 /* Keys that say nothing in the envelope that the target has. */
 static void check_envelope(const struct conf_decoder *decoder, const struct conf_node *node,
                            const struct settings_target *target)
 {
     const struct conf_node *section = conf_node_child(node, "debezium");
-    bool debezium = target->format != NULL && strcmp(target->format, "debezium") == 0;
-    if (debezium && target->int8 != 0) {
+    bool connect = has_format(target, "debezium") || has_format(target, "avro");
+    if (connect && target->int8 != 0) {
         conf_report_add(decoder->report, CONF_ERROR, place_of(node, "int8"),
                         "remove \"int8\": an int64 of Kafka Connect is a number",
-                        "format \"debezium\" cannot write 64-bit integers as strings");
+                        "format \"%s\" cannot write 64-bit integers as strings", target->format);
     }
-    if (!debezium && section != NULL && !is_default(&target->debezium)) {
+    if (!connect && section != NULL && !is_default(&target->debezium)) {
         conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
                         "add \"format: debezium\", or remove the section",
-                        "section \"debezium\" belongs to \"format: debezium\"");
+                        "section \"debezium\" belongs to \"format: debezium\" and \"avro\"");
     }
+    check_avro(decoder, node, target);
 }
 
 static void check_targets(const struct conf_decoder *decoder, const struct conf_node *node,

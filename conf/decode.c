@@ -32,7 +32,7 @@ const struct conf_plugin *conf_plugin_find(const struct conf_plugins *plugins,
 
 bool conf_name_is_unavailable(const char *name)
 {
-    static const char *const names[] = {"avro", "webhook", "sqlite", "postgres"};
+    static const char *const names[] = {"webhook", "sqlite", "postgres"};
     for (size_t i = 0; i < CONF_COUNT(names); i++) {
         if (strcmp(names[i], name) == 0) {
             return true;

@@ -290,7 +290,7 @@ void conf_reference_markdown(const struct conf_plugins *plugins, struct bytes *r
     for (size_t i = 0; plugins->formats != NULL && plugins->formats[i] != NULL; i++) {
         bytes_append_format(ret_text, "%s `%s`", i > 0 ? "," : "", plugins->formats[i]);
     }
-    BYTES_APPEND_LITERAL(ret_text, ". Not available in this version: `avro`.\n");
+    BYTES_APPEND_LITERAL(ret_text, ".\n");
 }
 
 /* man(7) takes a backslash, and a leading dot or quote, for a command. */

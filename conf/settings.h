@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "conf/option.h"
 
 enum buffer_policy { BUFFER_BLOCK, BUFFER_DROP_OLDEST, BUFFER_ERROR, BUFFER_SPILL };
@@ -77,6 +78,21 @@ struct settings_debezium {
     char *topic_prefix; /* NULL: the name of the source */
 };
 
+/* Of targets with `format: avro`; subjects and names are those of encode/avro_settings.h. */
+struct settings_avro {
+    char *registry; /* URL */
+    char *username;
+    struct secret password;
+    struct secret bearer_token;
+    char *client_cert;
+    char *client_key;
+    char *ca;
+    bool register_schemas; /* key `register` */
+    int subjects;
+    int names;
+    int64_t timeout_us;
+};
+
 struct settings_target {
     char *name; /* default: the type */
     char *type;
@@ -84,7 +100,8 @@ struct settings_target {
     int special_values; /* enum special_values of encode/encoder.h */
     int int8;           /* 0 number, 1 string */
     struct settings_cloudevents cloudevents;
-    struct settings_debezium debezium; /* of format debezium */
+    struct settings_debezium debezium; /* of formats debezium and avro */
+    struct settings_avro avro;
     bool required;
     bool transactions;
     int64_t deadline_us;

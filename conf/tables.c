@@ -621,10 +621,140 @@ static conf_rule *const debezium_rules[] = {check_debezium, NULL};
 
 static const struct conf_table debezium_table = {
     .name = "debezium",
-    .help = "Of a target with `format: debezium`: the choices that Debezium's connector has.",
+    .help = "Of a target with `format: debezium` or `format: avro`: the choices that Debezium's "
+            "connector has.",
     .size = sizeof(struct settings_debezium),
     OPTIONS(debezium_options),
     .rules = debezium_rules,
+};
+
+/* The values are those of encode/avro_settings.h. */
+static const struct conf_choice avro_subjects[] = {
+    {"topic", 0}, {"record", 1}, {"topic_record", 2}, {NULL, 0}};
+static const struct conf_choice avro_names[] = {{"replace", 0}, {"unicode", 1}, {NULL, 0}};
+
+static const char *check_avro(const void *section, const char **ret_key)
+{
+    const struct settings_avro *avro = section;
+    bool http = avro->registry == NULL || strncmp(avro->registry, "http://", 7) == 0;
+    bool basic = avro->username != NULL;
+    bool bearer = secret_reveal(&avro->bearer_token) != NULL;
+    *ret_key = "registry";
+    if (avro->registry != NULL && !http && strncmp(avro->registry, "https://", 8) != 0) {
+        return "the address of a schema registry begins with http:// or https://";
+    }
+    if (avro->registry != NULL && strpbrk(avro->registry, "@?# ") != NULL) {
+        return "the address of a schema registry has no user, query, fragment or space: users have "
+               "keys of their own";
+    }
+    if (http && (avro->ca != NULL || avro->client_cert != NULL) && avro->registry != NULL) {
+        return "certificates need an address that begins with https://";
+    }
+    *ret_key = "client_key";
+    if ((avro->client_cert == NULL) != (avro->client_key == NULL)) {
+        return "\"client_cert\" and \"client_key\" belong together";
+    }
+    *ret_key = "bearer_token";
+    if (bearer && basic) {
+        return "a schema registry is asked with a token or with a user, not with both";
+    }
+    *ret_key = "password";
+    return secret_reveal(&avro->password) != NULL && !basic ? "a password needs its \"username\""
+                                                            : NULL;
+}
+
+static const struct conf_option avro_options[] = {
+    {.key = "registry",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_avro, registry),
+     .minimum = 8,
+     .maximum = 2000,
+     .help = "The address of the schema registry, which speaks Confluent's REST interface. "
+             "`format: avro` needs it.",
+     .example = "http://registry.internal:8081"},
+    {.key = "username",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_avro, username),
+     .minimum = 1,
+     .maximum = 256,
+     .help = "The user of `Authorization: Basic`; see `password`.",
+     .example = "pgfan"},
+    {.key = "password",
+     .type = CONF_SECRET,
+     .offset = offsetof(struct settings_avro, password),
+     .help = "The password of `username`.",
+     .example = "${file:/etc/pgfan/registry.password}"},
+    {.key = "bearer_token",
+     .type = CONF_SECRET,
+     .offset = offsetof(struct settings_avro, bearer_token),
+     .help = "Sent as `Authorization: Bearer`.",
+     .example = "${env:REGISTRY_TOKEN}"},
+    {.key = "client_cert",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_avro, client_cert),
+     .minimum = 1,
+     .maximum = 4000,
+     .help = "A PEM file with the certificate that the registry asks of its clients.",
+     .example = "/etc/pgfan/registry.crt"},
+    {.key = "client_key",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_avro, client_key),
+     .minimum = 1,
+     .maximum = 4000,
+     .help = "A PEM file with the key of `client_cert`, without a passphrase.",
+     .example = "/etc/pgfan/registry.key"},
+    {.key = "ca",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct settings_avro, ca),
+     .minimum = 1,
+     .maximum = 4000,
+     .help = "A PEM file with the authorities that may have signed the registry's certificate. "
+             "Unset: the system's.",
+     .example = "/etc/pgfan/internal-ca.pem"},
+    {.key = "register",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_avro, register_schemas),
+     .value_default = "true",
+     .help = "Whether a schema that the registry does not have is registered there. With `false` "
+             "its events wait until somebody else has registered it.",
+     .example = "false"},
+    {.key = "subjects",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_avro, subjects),
+     .value_default = "topic",
+     .choices = avro_subjects,
+     .help = "What the registry keeps a schema under: `topic` is `<topic_prefix>.<schema>.<table>` "
+             "with `-key` or `-value`, `record` the full name of the record, `topic_record` both "
+             "(Confluent's TopicNameStrategy, RecordNameStrategy and TopicRecordNameStrategy).",
+     .example = "record"},
+    {.key = "names",
+     .type = CONF_CHOICE,
+     .offset = offsetof(struct settings_avro, names),
+     .value_default = "replace",
+     .choices = avro_names,
+     .help = "What becomes of characters that Avro's names do not have: `replace` writes `_`, "
+             "`unicode` `_u0020` (Debezium's `avro` and `avro_unicode`).",
+     .example = "unicode"},
+    {.key = "timeout",
+     .type = CONF_DURATION,
+     .offset = offsetof(struct settings_avro, timeout_us),
+     .value_default = "10s",
+     .minimum = 100000,
+     .maximum = 600000000,
+     .help = "The longest that one request to the registry takes.",
+     .example = "5s"},
+};
+
+static conf_rule *const avro_rules[] = {check_avro, NULL};
+
+static const struct conf_table avro_table = {
+    .name = "avro",
+    .help =
+        "Of a target with `format: avro`: its schema registry. What events say is chosen in the "
+        "section `debezium`.",
+    .size = sizeof(struct settings_avro),
+    OPTIONS(avro_options),
+    .rules = avro_rules,
 };
 
 static const struct conf_option target_options[] = {
@@ -676,6 +806,11 @@ static const struct conf_option target_options[] = {
      .offset = offsetof(struct settings_target, debezium),
      .table = &debezium_table,
      .help = "See `pipelines[].targets[].debezium`."},
+    {.key = "avro",
+     .type = CONF_SECTION,
+     .offset = offsetof(struct settings_target, avro),
+     .table = &avro_table,
+     .help = "See `pipelines[].targets[].avro`."},
     {.key = "required",
      .type = CONF_BOOL,
      .offset = offsetof(struct settings_target, required),

@@ -61,8 +61,9 @@ static enum fan_status avro_mark(struct encoder *encoder, enum txn_mark mark,
 static void avro_destroy(struct encoder *encoder);
 
 const struct encoder_type avro_encoder = {
-    .name = "avro",
+    .name = AVRO_FORMAT,
     .records = true,
+    .lenient_is_foreign = true,
     .create = avro_create,
     .encode = avro_encode,
     .mark = avro_mark,

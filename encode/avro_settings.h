@@ -9,6 +9,8 @@
 
 #include "encode/schema_ids.h"
 
+#define AVRO_FORMAT "avro"
+
 /* What the registry keeps a schema under; the names are those of Confluent's serializers. */
 enum avro_subjects {
     AVRO_SUBJECTS_TOPIC = 0, /* TopicNameStrategy: shop.public.orders-key, -value */

@@ -50,8 +50,8 @@ void avro_shape_release(struct avro_shape *shape);
 /*
  * Appends the message of a value that is JSON of this schema.
  *
- * FAN_AGAIN, FAN_POISON, FAN_RETRY as schema_ids.find() has them; FAN_POISON also when the value does
- * not fit to the schema or into `out`. `out` is then as it was before.
+ * FAN_AGAIN, FAN_RETRY as schema_ids.find() has them; FAN_POISON when the value does not fit to the
+ * schema or into `out`. `out` is then as it was before.
  */
 enum fan_status avro_shape_write(struct avro_shape *shape, struct schema_ids *ids,
                                  const uint8_t *json, size_t json_size, struct bytes *scratch,

@@ -65,6 +65,8 @@ struct encoder_type {
     /* It has keys of its own: with settings.records an event is a sequence of records. Otherwise a
      * keyed target takes the key out of the label. */
     bool records;
+    /* With settings.lenient it writes another envelope, for people: no target gets that. */
+    bool lenient_is_foreign;
     enum fan_status (*create)(const struct encode_settings *settings,
                               const struct encode_context *context, struct encoder **ret_encoder,
                               struct fan_error *reterr);

@@ -1,15 +1,13 @@
 #include <string.h>
 
+#include "encode/avro_encoder.h"
 #include "encode/cloudevents.h"
 #include "encode/debezium.h"
 #include "encode/encoder.h"
 #include "encode/native.h"
 
 const struct encoder_type *const encoder_types[] = {
-    &native_encoder,
-    &cloudevents_encoder,
-    &debezium_encoder,
-    NULL,
+    &native_encoder, &cloudevents_encoder, &debezium_encoder, &avro_encoder, NULL,
 };
 
 const struct encoder_type *encoder_type_find(const char *name)

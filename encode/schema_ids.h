@@ -16,9 +16,9 @@ struct schema_ids {
     /*
      * The number of the schema under the subject, and with FAN_OK always the same one.
      *
-     *   FAN_AGAIN   not known yet: it is asked for. `reterr` says what keeps it, if something does,
-     *               or has an empty text. Whoever needs it calls again.
-     *   FAN_POISON  the registry does not take this schema; a later call may have it asked again.
+     *   FAN_AGAIN   not known yet: it is asked for, or will be asked for again. `reterr` says what keeps
+     *               it (nobody answers, the registry does not take this schema), or has an empty text.
+     *               Whoever needs it calls again.
      *   FAN_RETRY   memory is out.
      */
     enum fan_status (*find)(struct schema_ids *ids, const char *subject, const char *schema,

@@ -260,26 +260,47 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
     return FAN_OK;
 }
 
-/* Puts the commit mark behind the last event, in the formats that have marks. */
+/* One format of mark_commit(). */
+static enum fan_status mark_commit_one(struct assembler *assembler, size_t format,
+                                       struct fan_error *reterr)
+{
+    struct batch *open = assembler->open;
+    struct encoder *encoder = assembler->encoders[format];
+    struct encoded *encoded = &open->encoded[format];
+    size_t size = encoded->bytes.size; /* the separator stays, before the mark */
+    enum fan_status status =
+        encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, &encoded->bytes, reterr);
+    size_t end = encoded->bytes.size;
+    bytes_append_char(&encoded->bytes, '\n');
+    if (status == FAN_OK && !bytes_ok(&encoded->bytes)) {
+        status = fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
+    }
+    if (status != FAN_OK) {
+        bytes_truncate(&encoded->bytes, size);
+        return status;
+    }
+    encoded->ends[open->events_count - 1] = (uint32_t)end;
+    return FAN_OK;
+}
+
+/* Puts the commit mark behind the last event, in the formats that have marks; in all or in none. */
 static enum fan_status mark_commit(struct assembler *assembler, struct fan_error *reterr)
 {
     struct batch *open = assembler->open;
+    size_t last = open->events_count - 1;
+    uint32_t ends[BATCH_FORMATS_MAX];
     for (size_t format = 0; format < assembler->formats_count; format++) {
-        struct encoder *encoder = assembler->encoders[format];
-        struct encoded *encoded = &open->encoded[format];
-        size_t size = encoded->bytes.size; /* the separator stays, before the mark */
-        if (!assembler->formats[format].transactions) {
-            continue;
+        ends[format] = open->encoded[format].ends[last];
+        enum fan_status status = assembler->formats[format].transactions
+                                     ? mark_commit_one(assembler, format, reterr)
+                                     : FAN_OK;
+        if (status != FAN_OK) {
+            for (size_t undo = 0; undo < format; undo++) {
+                bytes_truncate(&open->encoded[undo].bytes, (size_t)ends[undo] + 1);
+                open->encoded[undo].ends[last] = ends[undo];
+            }
+            return status;
         }
-        enum fan_status status =
-            encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, &encoded->bytes, reterr);
-        size_t end = encoded->bytes.size;
-        bytes_append_char(&encoded->bytes, '\n');
-        if (status != FAN_OK || !bytes_ok(&encoded->bytes)) {
-            bytes_truncate(&encoded->bytes, size);
-            return fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
-        }
-        encoded->ends[open->events_count - 1] = (uint32_t)end;
     }
     assembler->txn_open = false;
     return FAN_OK;
@@ -291,9 +312,12 @@ enum fan_status assembler_end_txn(struct assembler *assembler, struct fan_error 
     if (open == NULL || open->events_count == 0) {
         return FAN_OK;
     }
-    open->events[open->events_count - 1].txn_end = true;
-    assembler->whole = open->events_count;
-    return assembler->txn_open ? mark_commit(assembler, reterr) : FAN_OK;
+    enum fan_status status = assembler->txn_open ? mark_commit(assembler, reterr) : FAN_OK;
+    if (status == FAN_OK) {
+        open->events[open->events_count - 1].txn_end = true;
+        assembler->whole = open->events_count;
+    }
+    return status;
 }
 
 bool assembler_full(const struct assembler *assembler)

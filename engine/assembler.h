@@ -72,13 +72,14 @@ void assembler_release(struct assembler *assembler);
 /*
  * Encodes the change and lets it go. A format that refuses it (special_values: fail) gets it with
  * special values as strings, and the batch notes the refusal. FAN_POISON: it cannot be encoded at
- * all; FAN_RETRY: out of memory. The change then still belongs to the caller and the batch is as
- * before.
+ * all; FAN_RETRY: out of memory; FAN_AGAIN: a format needs something that is not known yet. The change
+ * then still belongs to the caller and the batch is as before.
  */
 enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,
                               struct fan_error *reterr) FAN_MUST_CHECK;
 
-/* The last change added ends its transaction. FAN_RETRY: out of memory, as assembler_add(). */
+/* The last change added ends its transaction. FAN_RETRY, FAN_AGAIN: as assembler_add(); nothing that was
+ * added since is whole then. */
 enum fan_status assembler_end_txn(struct assembler *assembler,
                                   struct fan_error *reterr) FAN_MUST_CHECK;
 

@@ -280,6 +280,7 @@ static enum fan_status pipeline_create(struct engine *engine, size_t index,
         .context = &pipeline->source->context,
         .executor = io_pool_executor(engine->io_pool),
         .letterbox = &engine->letterbox.base,
+        .registries = &engine->registries,
         .data_dir = engine->setup.settings->data_dir,
         .hooks = {.schedule = hook_schedule,
                   .wake_reader = hook_wake_reader,
@@ -670,6 +671,7 @@ void engine_destroy(struct engine *engine)
     for (size_t index = 0; index < engine->pipelines_count; index++) {
         pipeline_release(&engine->pipelines[index].pipeline);
     }
+    schema_registries_release(&engine->registries);
     io_pool_destroy(engine->io_pool);
     workers_destroy(engine->workers); /* targets and I/O threads scheduled until here */
     keeper_destroy(engine->keeper);

@@ -15,6 +15,7 @@
 #include "engine/reader_thread.h"
 #include "engine/store_letterbox.h"
 #include "engine/workers.h"
+#include "schemas/registry.h"
 
 /* A source with everything that belongs to it. */
 struct engine_source {
@@ -44,6 +45,7 @@ struct engine {
     struct store *store; /* while the engine is being built */
     struct keeper *keeper;
     struct store_letterbox letterbox;
+    struct schema_registries registries;
     struct workers *workers;
     struct engine_source *sources; /* owned */
     size_t sources_count;

@@ -10,6 +10,7 @@
  * knows that it has stopped pushing, and only then may the ring be emptied.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/count.h"
 #include "engine/pipeline_internal.h"
@@ -128,6 +129,38 @@ static void outlets_flush(struct pipeline *pipeline, int64_t now_us)
     }
 }
 
+/* What an event needs is not known yet, such as the number of its schema: it waits in front of the
+ * open batch, and everything behind it. Nobody tells when it is known. */
+static void pipeline_wait(struct pipeline *pipeline, const struct fan_error *why, int64_t now_us)
+{
+    pipeline->waiting = true;
+    pipeline->ask_again_us = now_us + PIPELINE_ASK_AGAIN_US;
+    pipeline->waits_for = *why;
+    for (size_t index = 0; index < pipeline->outlets_count && why->text[0] != '\0'; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        if (pipeline->assembler.formats[outlet->format].avro.ids != NULL) {
+            outlet->last_error = *why;
+        }
+    }
+}
+
+/* It is asked for again. */
+static void pipeline_wait_no_more(struct pipeline *pipeline)
+{
+    const char *why = pipeline->waits_for.text;
+    if (!pipeline->waiting) {
+        return;
+    }
+    pipeline->waiting = false;
+    for (size_t index = 0; index < pipeline->outlets_count && why[0] != '\0'; index++) {
+        struct outlet *outlet = &pipeline->outlets[index];
+        if (strcmp(outlet->last_error.text, why) == 0) {
+            outlet->last_error.text[0] = '\0';
+        }
+    }
+    pipeline->waits_for.text[0] = '\0';
+}
+
 /* Stops the targets and drops everything: the reader has stopped pushing. */
 static void pipeline_become_idle(struct pipeline *pipeline)
 {
@@ -139,6 +172,7 @@ static void pipeline_become_idle(struct pipeline *pipeline)
     batch_unref(pipeline->current);
     pipeline->current = NULL;
     assembler_reset(&pipeline->assembler);
+    pipeline_wait_no_more(pipeline);
     (void)ring_discard(&pipeline->ring); /* how many does not matter: they are read again */
     pipeline->run = RUN_IDLE;
 }
@@ -332,6 +366,10 @@ static void pipeline_add_taken(struct pipeline *pipeline, int64_t now_us)
         struct change *change = &pipeline->taken[pipeline->taken_next];
         struct fan_error error;
         enum fan_status status = assembler_add(&pipeline->assembler, change, now_us, &error);
+        if (status == FAN_AGAIN) {
+            pipeline_wait(pipeline, &error, now_us);
+            return;
+        }
         if (status != FAN_OK) {
             pipeline_fail(pipeline, status == FAN_RETRY, &error);
             return;
@@ -345,7 +383,7 @@ static void pipeline_add_taken(struct pipeline *pipeline, int64_t now_us)
 }
 
 /* Takes from the ring what the open batch may get. Returns whether the ring has more. */
-static bool pipeline_take(struct pipeline *pipeline)
+static bool pipeline_take(struct pipeline *pipeline, int64_t now_us)
 {
     size_t open = assembler_open_events(&pipeline->assembler);
     size_t max_events = pipeline->assembler.limits.max_events;
@@ -354,8 +392,11 @@ static bool pipeline_take(struct pipeline *pipeline)
     struct ring_taken taken = ring_take(&pipeline->ring, pipeline->taken, max);
     pipeline->taken_count = taken.count;
     struct fan_error error;
-    if (taken.count == 0 && taken.whole &&
-        assembler_end_txn(&pipeline->assembler, &error) != FAN_OK) {
+    enum fan_status status =
+        taken.count == 0 && taken.whole ? assembler_end_txn(&pipeline->assembler, &error) : FAN_OK;
+    if (status == FAN_AGAIN) {
+        pipeline_wait(pipeline, &error, now_us);
+    } else if (status != FAN_OK) {
         pipeline_fail(pipeline, true, &error);
     }
     if (taken.wake_reader) {
@@ -396,16 +437,18 @@ static bool pipeline_flow(struct pipeline *pipeline, const struct outlet_moment 
                 return true;
             }
         }
+        pipeline_wait_no_more(pipeline);
         if (pipeline->taken_next < pipeline->taken_count) {
             pipeline_add_taken(pipeline, now_us);
         }
         if (pipeline_cut(pipeline, CUT_IF_FULL, now_us)) {
             continue;
         }
-        if (pipeline->taken_next < pipeline->taken_count || pipeline_take(pipeline)) {
+        if (!pipeline->waiting &&
+            (pipeline->taken_next < pipeline->taken_count || pipeline_take(pipeline, now_us))) {
             continue;
         }
-        /* The ring is empty. */
+        /* The ring is empty, or its next event cannot be encoded yet. */
         bool at_once = outlets_all(pipeline, outlet_idle) || pipeline->wish == WISH_DRAIN;
         if (!pipeline_cut(pipeline, at_once ? CUT_NOW : CUT_IF_DUE, now_us)) {
             break;
@@ -425,7 +468,7 @@ static void pipeline_drain_step(struct pipeline *pipeline, int64_t now_us)
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
         pipeline->drained = pipeline->drained || outlet_stuck(&pipeline->outlets[index]);
     }
-    if (pipeline->run != RUN_FLOWING || pipeline->current != NULL) {
+    if (pipeline->run != RUN_FLOWING || pipeline->current != NULL || pipeline->waiting) {
         return;
     }
     if (outlets_all(pipeline, outlet_empty)) {

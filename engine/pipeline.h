@@ -51,6 +51,8 @@ struct pipeline_setup {
     const struct encode_context *context;
     struct io_executor *executor;
     struct letterbox *letterbox;
+    struct schema_registries
+        *registries;      /* outlive the pipeline; NULL: no target has format avro */
     const char *data_dir; /* where spills are made; borrowed during the call */
     struct pipeline_hooks hooks;
     uint64_t seed;
@@ -75,7 +77,9 @@ struct pipeline {
     struct change taken[PIPELINE_TAKE_MAX]; /* out of the ring, not yet added */
     size_t taken_next;
     size_t taken_count;
-    bool taken_whole; /* the last one taken ends its transaction */
+    bool taken_whole;           /* the last one taken ends its transaction */
+    bool waiting;               /* the next event cannot be encoded yet: `waits_for` */
+    struct fan_error waits_for; /* text "": nothing went wrong */
     enum run run;
     uint64_t wish_serial; /* the wish in effect */
     uint64_t encouragements;

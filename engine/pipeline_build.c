@@ -4,9 +4,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "engine/pipeline_internal.h"
+#include "schemas/registry.h"
 
 static void pipeline_wake(void *context)
 {
@@ -29,7 +31,8 @@ static struct debezium_settings debezium_of(const struct settings_debezium *debe
     };
 }
 
-static struct encode_settings format_of(const struct settings_target *target)
+static struct encode_settings format_of(const struct settings_target *target,
+                                        struct schema_ids *ids)
 {
     const struct encoder_type *encoder = encoder_type_find(target->format);
     const struct target_type *type = target_type_find(target->type);
@@ -38,6 +41,7 @@ static struct encode_settings format_of(const struct settings_target *target)
     return (struct encode_settings){
         .type = encoder,
         .records = encoder->records && type->records,
+        .octets = ids != NULL && type->octets,
         .int8_as_string = target->int8 != 0,
         .special_values = (enum special_values)target->special_values,
         .transactions = target->transactions,
@@ -45,20 +49,41 @@ static struct encode_settings format_of(const struct settings_target *target)
             cloudevents ? (enum cloudevents_mode)target->cloudevents.mode : CLOUDEVENTS_STRUCTURED,
         .cloudevents_compat =
             cloudevents ? (enum cloudevents_compat)target->cloudevents.compat : CLOUDEVENTS_OWN,
-        /* The conf refuses the section for any other envelope. */
+        /* The conf refuses these sections for any other envelope. */
         .debezium = debezium_of(&target->debezium),
+        .avro = {.ids = ids,
+                 .subjects = (enum avro_subjects)target->avro.subjects,
+                 .names = (enum avro_names)target->avro.names},
     };
 }
 
+/* Who knows the numbers of the target's schemas; NULL: its format has none. */
+static enum fan_status ids_of(const struct pipeline_setup *setup,
+                              const struct settings_target *target, struct schema_ids **ret_ids,
+                              struct fan_error *reterr)
+{
+    *ret_ids = NULL;
+    return strcmp(target->format, AVRO_FORMAT) == 0
+               ? schema_registries_get(setup->registries, &target->avro, ret_ids, reterr)
+               : FAN_OK;
+}
+
 /* Gathers the formats that the targets ask for, each once. */
-static enum fan_status formats_collect(const struct settings_pipeline *settings,
+static enum fan_status formats_collect(const struct pipeline_setup *setup,
                                        struct encode_settings formats[BATCH_FORMATS_MAX],
                                        size_t *ret_count, size_t *ret_of_target,
                                        struct fan_error *reterr)
 {
+    const struct settings_pipeline *settings = setup->settings;
     size_t count = 0;
     for (size_t index = 0; index < settings->targets.count; index++) {
-        struct encode_settings wanted = format_of(settings_target_at(settings, index));
+        const struct settings_target *target = settings_target_at(settings, index);
+        struct schema_ids *ids;
+        enum fan_status status = ids_of(setup, target, &ids, reterr);
+        if (status != FAN_OK) {
+            return status;
+        }
+        struct encode_settings wanted = format_of(target, ids);
         size_t found = 0;
         while (found < count && !encode_settings_equal(&formats[found], &wanted)) {
             found++;
@@ -145,7 +170,7 @@ static enum fan_status outlet_create(struct pipeline *pipeline, const struct pip
         .index = (uint32_t)index,
         .format = format,
         .encoding = &pipeline->assembler.formats[format],
-        .records = format_of(target_settings).records,
+        .records = pipeline->assembler.formats[format].records,
         .lane = setup->first_lane + 2 * index,
         .outcomes = &pipeline->outcomes.sink,
         .executor = setup->executor,
@@ -236,7 +261,7 @@ enum fan_status pipeline_build(struct pipeline *pipeline, const struct pipeline_
     size_t formats_count = 0;
     size_t format_of_target[PIPELINE_TARGETS_MAX] = {0};
     enum fan_status status =
-        formats_collect(settings, formats, &formats_count, format_of_target, reterr);
+        formats_collect(setup, formats, &formats_count, format_of_target, reterr);
     if (status == FAN_OK) {
         status = ring_init(&pipeline->ring, ring_limits, reterr);
     }

@@ -28,6 +28,7 @@ struct copy {
     struct deadletter letter; /* its texts are not borrowed from anybody: only positions count */
     size_t pipeline;          /* index in the engine */
     size_t target;
+    bool foreign;   /* its payload is in another envelope than the target's */
     uint8_t *bytes; /* owned: payload, then label */
 };
 
@@ -66,6 +67,15 @@ static bool find_place(const struct engine *engine, const struct deadletter *let
     return false; /* the conf does not have it any more */
 }
 
+/* Whether the target's format had no form for the event, and its payload is written for people. */
+static bool is_foreign(const struct engine *engine, const struct copy *copy)
+{
+    const struct pipeline *pipeline = &engine->pipelines[copy->pipeline].pipeline;
+    size_t format = pipeline->outlets[copy->target].format;
+    return pipeline->assembler.formats[format].type->lenient_is_foreign &&
+           copy->letter.cause == LETTER_POISON && strcmp(copy->letter.code, "NO_FORM") == 0;
+}
+
 static bool see(void *context, const struct deadletter *letter)
 {
     struct copies *copies = context;
@@ -73,6 +83,7 @@ static bool see(void *context, const struct deadletter *letter)
     if (!find_place(copies->engine, letter, &copy)) {
         return true;
     }
+    copy.foreign = is_foreign(copies->engine, &copy);
     copy.bytes = malloc(letter->payload_size + letter->label_size + 1);
     if (copy.bytes == NULL) {
         copies->starved = true;
@@ -276,6 +287,36 @@ static enum fan_status deliver_copies(struct engine *engine, const struct copy *
     return status;
 }
 
+/* Letters that no reader of the target could read: they stay, and say why. */
+static enum fan_status refuse_copies(struct engine *engine, const struct copy *copies, size_t count,
+                                     struct replay_result *result, struct fan_error *reterr)
+{
+    struct delivery delivery = {0};
+    struct fan_error *errors = calloc(count, sizeof(*errors));
+    uint8_t *fates = malloc(count);
+    enum fan_status status = FAN_OK;
+    if (errors == NULL || fates == NULL) {
+        status = fan_fail(reterr, FAN_RETRY, "could not replay: out of memory");
+    } else {
+        for (size_t index = 0; index < count; index++) {
+            fates[index] = FATE_POISON;
+            (void)fan_fail(&errors[index], FAN_POISON, /* the text counts */
+                           "cannot replay: the target's format has no form for this event, and "
+                           "its payload is for people");
+            fan_error_annotate(&errors[index], "NO_FORM", NULL);
+        }
+        delivery.replay.fates = fates;
+        delivery.replay.errors = errors;
+        struct settle settle = {
+            .copies = copies, .count = count, .delivery = &delivery, .result = result};
+        count_fates(&settle);
+        status = engine_on_store(engine, settle_work, &settle, reterr);
+    }
+    free(fates);
+    free(errors);
+    return status;
+}
+
 /* ---- an isolated target ---- */
 
 static uint64_t backlog_of(struct engine *engine, const struct copy *copy)
@@ -334,7 +375,8 @@ static enum fan_status drain(struct engine *engine, const struct copy *copies, s
 static bool same_place(const struct copy *left, const struct copy *right)
 {
     return left->pipeline == right->pipeline && left->target == right->target &&
-           (left->letter.cause == LETTER_ISOLATED) == (right->letter.cause == LETTER_ISOLATED);
+           (left->letter.cause == LETTER_ISOLATED) == (right->letter.cause == LETTER_ISOLATED) &&
+           left->foreign == right->foreign;
 }
 
 enum fan_status engine_replay(struct engine *engine, const struct deadletter_filter *filter,
@@ -361,9 +403,13 @@ enum fan_status engine_replay(struct engine *engine, const struct deadletter_fil
             end++;
         }
         const struct copy *items = &copies.items[first];
-        status = items[0].letter.cause == LETTER_ISOLATED
-                     ? drain(engine, items, end - first, &result, &error)
-                     : deliver_copies(engine, items, end - first, &result, &error);
+        if (items[0].letter.cause == LETTER_ISOLATED) {
+            status = drain(engine, items, end - first, &result, &error);
+        } else if (items[0].foreign) {
+            status = refuse_copies(engine, items, end - first, &result, &error);
+        } else {
+            status = deliver_copies(engine, items, end - first, &result, &error);
+        }
         first = end;
     }
     copies_release(&copies);

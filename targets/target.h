@@ -192,6 +192,9 @@ struct target_type {
      * (encode/record.h), see target_context.records. */
     bool records;
 
+    /* Takes an event as any octets: those of a binary envelope need no base64. */
+    bool octets;
+
     /* Bytes accepted but not yet durable at which deliver() answers FAN_AGAIN; 0: no byte window,
      * `max_inflight` batches instead. */
     size_t window_bytes;

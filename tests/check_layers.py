@@ -11,8 +11,8 @@ import sys
 import source_tree
 
 BASE = {"base"}
-BELOW_ENGINE = {"base", "model", "conf", "store", "deadletter", "buffer", "encode", "sources",
-                "targets"}
+BELOW_ENGINE = {"base", "model", "conf", "store", "deadletter", "buffer", "encode", "schemas",
+                "sources", "targets"}
 MAY_INCLUDE = {
     "base": set(),
     "model": BASE,
@@ -21,6 +21,7 @@ MAY_INCLUDE = {
     "deadletter": BASE | {"store"},
     "buffer": BASE | {"model"},
     "encode": BASE | {"model"},
+    "schemas": BASE | {"conf", "encode"},
     "sources": BASE | {"model", "conf"},
     "targets": BASE | {"model", "conf", "encode"},
     "engine": BELOW_ENGINE,

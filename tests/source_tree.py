@@ -3,8 +3,8 @@
 import pathlib
 import re
 
-FOLDERS = ("base", "model", "conf", "store", "deadletter", "buffer", "encode", "sources", "targets",
-           "engine", "api", "cli")
+FOLDERS = ("base", "model", "conf", "store", "deadletter", "buffer", "encode", "schemas", "sources",
+           "targets", "engine", "api", "cli")
 
 # Strings first: a comment may not start inside one, nor a string inside a comment.
 _TOKEN = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/', re.S)

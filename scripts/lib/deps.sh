@@ -18,11 +18,14 @@ DEPS_BUILD_PACKAGES=(
 )
 DEPS_TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cppcheck spin binutils
-    strace openssl redis-server nats-server python3-pytest python3-pytest-xdist python3-psycopg2 npm
+    strace openssl redis-server nats-server python3-pytest python3-pytest-xdist python3-psycopg2
+    python3-avro npm
     default-jdk-headless maven
 )
 # What the integration tests run with, in an image that only runs them: node without npm.
-DEPS_SUITE_PACKAGES=(strace openssl procps python3-pytest python3-pytest-xdist python3-psycopg2 nodejs)
+DEPS_SUITE_PACKAGES=(
+    strace openssl procps python3-pytest python3-pytest-xdist python3-psycopg2 python3-avro nodejs
+)
 DEPS_DOCKER_PACKAGES=(docker.io docker-compose debootstrap iproute2 util-linux)
 # A package is built without tests, and on a machine without a server.
 DEPS_PACKAGE_PACKAGES=(
@@ -38,6 +41,8 @@ DEPS_CLOUDEVENTS=10.0.0
 
 # Apache Kafka itself, from Maven Central: the last of the line before, and a new one.
 DEPS_KAFKA=(3.9.1 4.1.1)
+# A schema registry that speaks Confluent's interface.
+DEPS_REGISTRY=2.6.13.Final
 
 deps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DEPS_DIR=$deps_root/.deps
@@ -205,6 +210,24 @@ deps_connect() { # makes $DEPS_DIR/connect/*.jar: Kafka Connect's own reader of 
     rm -rf "$fresh"
 }
 
+deps_registry() { # makes $DEPS_DIR/registry/: Apicurio Registry, in memory
+    [ -d "$DEPS_DIR/registry" ] && return 0
+    command -v mvn >/dev/null || deps_fail "could not install a schema registry: no mvn"
+    printf 'deps: installing Apicurio Registry %s from Maven\n' "$DEPS_REGISTRY" >&2
+    local fresh artifact=io.apicurio:apicurio-registry-app:$DEPS_REGISTRY:zip:all
+    fresh=$(mktemp -d "$DEPS_DIR/.registry.XXXXXX")
+    # It notes in the working directory what it has unpacked, and does not do so twice.
+    (cd "$fresh" && mvn --batch-mode --quiet dependency:unpack -Dartifact="$artifact" \
+        -DoutputDirectory="$fresh/app" >"$fresh/mvn.log" 2>&1) || {
+        tail -n 5 "$fresh/mvn.log" >&2
+        rm -rf "$fresh"
+        deps_fail "could not install a schema registry: mvn failed, its last lines are above"
+    }
+    chmod -R a+rX "$fresh"
+    mv "$fresh/app" "$DEPS_DIR/registry"
+    rm -rf "$fresh"
+}
+
 deps_build() {
     deps_packages "${DEPS_BUILD_PACKAGES[@]}"
 }
@@ -234,4 +257,5 @@ deps_test() {
         deps_kafka "$version"
     done
     deps_connect
+    deps_registry
 }

@@ -223,5 +223,6 @@ const struct target_type nats_target_type = {
     .stop = nats_stop,
     .destroy = nats_destroy,
     .labels = true,
+    .octets = true,
     .marks_fault = nats_marks_fault,
 };

@@ -194,5 +194,6 @@ const struct target_type redis_target_type = {
     .stop = redis_stop,
     .destroy = redis_destroy,
     .labels = true,
+    .octets = true,
     .marks_fault = redis_marks_fault,
 };

@@ -161,7 +161,7 @@ static const struct conf_plugin fixture_targets[] = {
     {.type = "null", .answers = true, .headers_fault = fixture_headers_fault},
     {.type = "stdout"},
 };
-static const char *const fixture_formats[] = {"native", "cloudevents", "debezium", NULL};
+static const char *const fixture_formats[] = {"native", "cloudevents", "debezium", "avro", NULL};
 static const struct conf_plugins fixture_plugins = {
     .sources = fixture_sources,
     .sources_count = CONF_COUNT(fixture_sources),

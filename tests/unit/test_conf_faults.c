@@ -295,21 +295,41 @@ static const struct {
      "  hint: give each target of a pipeline its own `name`\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"
-     "  - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
-     "{type: 'null', format: nativ}]}\n",
-     "c.yaml:3:75: error: format \"avro\" is not available in this version\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
-     "{type: 'null', format: nativ}]}\n"
-     "                                                                              ^~~~\n"
-     "  hint: formats here: native, cloudevents, debezium\n"
-     "c.yaml:3:105: error: unknown format \"nativ\": did you mean \"native\"?\n"
-     "      - {name: a, source: shop, tables: [a], targets: [{type: stdout, format: avro}, "
-     "{type: 'null', format: nativ}]}\n"
-     "                                                                                             "
-     "               ^~~~~\n"
-     "  hint: formats here: native, cloudevents, debezium\n"},
+     "  - {name: a, source: shop, tables: [a], targets: [{type: 'null', format: nativ}]}\n",
+     "c.yaml:3:75: error: unknown format \"nativ\": did you mean \"native\"?\n"
+     "      - {name: a, source: shop, tables: [a], targets: [{type: 'null', format: nativ}]}\n"
+     "                                                                              ^~~~~\n"
+     "  hint: formats here: native, cloudevents, debezium, avro\n"},
+    {PIPELINE("{type: stdout, format: avro}"),
+     "c.yaml:6:36: error: format \"avro\" needs the address of a schema registry\n"
+     "      targets: [{type: stdout, format: avro}]\n"
+     "                                       ^~~~\n"
+     "  hint: add `avro: {registry: http://registry.internal:8081}`\n"},
+    {PIPELINE("{type: stdout, avro: {registry: 'http://r:1'}}"),
+     "c.yaml:6:28: error: section \"avro\" belongs to \"format: avro\"\n"
+     "      targets: [{type: stdout, avro: {registry: 'http://r:1'}}]\n"
+     "                               ^~~~\n"
+     "  hint: add \"format: avro\", or remove the section\n"},
+    {PIPELINE("{type: stdout, format: avro, avro: {registry: 'http://r:1'}, debezium: {schemas: "
+              "true}}"),
+     "c.yaml:6:94: error: format \"avro\" cannot write schemas into events\n"
+     "      targets: [{type: stdout, format: avro, avro: {registry: 'http://r:1'}, debezium: "
+     "{schemas: true}}]\n"
+     "                                                                                         "
+     "        ^~~~\n"
+     "  hint: remove \"schemas\": the registry has them\n"},
+    {PIPELINE("{type: stdout, format: avro, avro: {registry: 'ftp://r:1'}}"),
+     "c.yaml:6:49: error: pipelines.a.targets.stdout.avro: the address of a schema registry "
+     "begins with http:// or https://\n"
+     "      targets: [{type: stdout, format: avro, avro: {registry: 'ftp://r:1'}}]\n"
+     "                                                    ^~~~~~~~\n"},
+    {PIPELINE("{type: stdout, format: avro, avro: {registry: 'http://u:p@r:1'}}"),
+     "c.yaml:6:49: error: pipelines.a.targets.stdout.avro: the address of a schema registry has "
+     "no user, query, fragment or space: users have keys of their own\n"
+     "      targets: [{type: stdout, format: avro, avro: {registry: 'http://u:p@r:1'}}]\n"
+     "                                                    ^~~~~~~~\n"},
     {PIPELINE("{type: stdout, debezium: {schemas: true}}"),
-     "c.yaml:6:28: error: section \"debezium\" belongs to \"format: debezium\"\n"
+     "c.yaml:6:28: error: section \"debezium\" belongs to \"format: debezium\" and \"avro\"\n"
      "      targets: [{type: stdout, debezium: {schemas: true}}]\n"
      "                               ^~~~~~~~\n"
      "  hint: add \"format: debezium\", or remove the section\n"},
