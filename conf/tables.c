@@ -521,13 +521,11 @@ static const struct conf_table cloudevents_table = {
 /* The values are those of encode/debezium_settings.h. */
 static const struct conf_choice debezium_decimals[] = {
     {"precise", 0}, {"double", 1}, {"string", 2}, {NULL, 0}};
-static const struct conf_choice debezium_times[] = {{"adaptive", 0},
-                                                    {"adaptive_time_microseconds", 1},
-                                                    {"connect", 2},
-                                                    {"isostring", 3},
-                                                    {"microseconds", 4},
-                                                    {"nanoseconds", 5},
-                                                    {NULL, 0}};
+static const struct conf_choice debezium_times[] = {
+    {"adaptive", 0},     {"adaptive_time_microseconds", 1},
+    {"connect", 2},      {"isostring", 3},
+    {"microseconds", 4}, {"nanoseconds", 5},
+    {"structured", 6},   {NULL, 0}};
 static const struct conf_choice debezium_binaries[] = {
     {"bytes", 0}, {"base64", 1}, {"base64-url-safe", 2}, {"hex", 3}, {NULL, 0}};
 static const struct conf_choice debezium_intervals[] = {{"numeric", 0}, {"string", 1}, {NULL, 0}};
@@ -566,7 +564,9 @@ static const struct conf_option debezium_options[] = {
      .offset = offsetof(struct settings_debezium, time),
      .value_default = "adaptive",
      .choices = debezium_times,
-     .help = "The unit of `date`, `time` and `timestamp` (Debezium's `time.precision.mode`).",
+     .help = "The unit of `date`, `time` and `timestamp` (Debezium's `time.precision.mode`). "
+             "`structured`: objects of year, month and so on, also for the types with a zone and "
+             "for intervals.",
      .example = "adaptive"},
     {.key = "binary",
      .type = CONF_CHOICE,

@@ -33,19 +33,25 @@ static const struct kind_schema {
     [DEBEZIUM_DATE] = {"int32", DEBEZIUM "time.Date"},
     [DEBEZIUM_DATE_CONNECT] = {"int32", CONNECT "Date"},
     [DEBEZIUM_DATE_ISO] = {"string", DEBEZIUM "time.IsoDate"},
+    [DEBEZIUM_DATE_STRUCT] = {"struct", DEBEZIUM "time.StructuredDate"},
     [DEBEZIUM_TIME_MILLIS] = {"int32", DEBEZIUM "time.Time"},
     [DEBEZIUM_TIME_MICROS] = {"int64", DEBEZIUM "time.MicroTime"},
     [DEBEZIUM_TIME_NANOS] = {"int64", DEBEZIUM "time.NanoTime"},
     [DEBEZIUM_TIME_OF_CONNECT] = {"int32", CONNECT "Time"},
     [DEBEZIUM_TIME_ISO] = {"string", DEBEZIUM "time.IsoTime"},
+    [DEBEZIUM_TIME_STRUCT] = {"struct", DEBEZIUM "time.StructuredTime"},
     [DEBEZIUM_TIMESTAMP_MILLIS] = {"int64", DEBEZIUM "time.Timestamp"},
     [DEBEZIUM_TIMESTAMP_MICROS] = {"int64", DEBEZIUM "time.MicroTimestamp"},
     [DEBEZIUM_TIMESTAMP_NANOS] = {"int64", DEBEZIUM "time.NanoTimestamp"},
     [DEBEZIUM_TIMESTAMP_CONNECT] = {"int64", CONNECT "Timestamp"},
     [DEBEZIUM_TIMESTAMP_ISO] = {"string", DEBEZIUM "time.IsoTimestamp"},
+    [DEBEZIUM_TIMESTAMP_STRUCT] = {"struct", DEBEZIUM "time.StructuredTimestamp"},
     [DEBEZIUM_ZONED_TIMESTAMP] = {"string", DEBEZIUM "time.ZonedTimestamp"},
+    [DEBEZIUM_ZONED_TIMESTAMP_STRUCT] = {"struct", DEBEZIUM "time.StructuredZonedTimestamp"},
     [DEBEZIUM_ZONED_TIME] = {"string", DEBEZIUM "time.ZonedTime"},
+    [DEBEZIUM_ZONED_TIME_STRUCT] = {"struct", DEBEZIUM "time.StructuredZonedTime"},
     [DEBEZIUM_DURATION] = {"int64", DEBEZIUM "time.MicroDuration"},
+    [DEBEZIUM_DURATION_STRUCT] = {"struct", DEBEZIUM "time.StructuredDuration"},
     [DEBEZIUM_INTERVAL_TEXT] = {"string", DEBEZIUM "time.Interval"},
     [DEBEZIUM_UUID] = {"string", DEBEZIUM "data.Uuid"},
     [DEBEZIUM_JSON] = {"string", DEBEZIUM "data.Json"},
@@ -109,6 +115,55 @@ static void append_number(int64_t number, struct bytes *out)
     bytes_append_format(out, "%lld", (long long)number);
 }
 
+#define FIELD(type, name) "{\"type\":\"" type "\",\"optional\":true,\"field\":\"" name "\"}"
+#define DATE_FIELDS FIELD("int32", "year") "," FIELD("int8", "month") "," FIELD("int8", "day")
+#define TIME_FIELDS                                                                                \
+    FIELD("int8", "hour")                                                                          \
+    "," FIELD("int8", "minute") "," FIELD("int8", "second") "," FIELD("int32", "nanos")
+#define OFFSET_FIELD "," FIELD("int32", "offsetSeconds")
+#define SPECIAL_FIELD "," FIELD("string", "specialValue")
+#define PRECISION_FIELD "," FIELD("int32", "precision")
+
+/* The fields of a date or time of `time: structured`; nothing of any other kind. */
+static void append_structured(enum debezium_kind kind, struct bytes *out)
+{
+    switch (kind) {
+    case DEBEZIUM_DATE_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS SPECIAL_FIELD "]");
+        break;
+    case DEBEZIUM_TIME_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" TIME_FIELDS PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_ZONED_TIME_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" TIME_FIELDS OFFSET_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_TIMESTAMP_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS
+                                  "," TIME_FIELDS SPECIAL_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS "," TIME_FIELDS OFFSET_FIELD
+                                  "," FIELD("string", "zoneId") SPECIAL_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_DURATION_STRUCT:
+        BYTES_APPEND_LITERAL(
+            out,
+            ",\"fields\":[" FIELD("int32", "years") "," FIELD("int32", "months") "," FIELD(
+                "int32",
+                "days") "," FIELD("int32",
+                                  "hours") "," FIELD("int32",
+                                                     "minutes") "," FIELD("int64",
+                                                                          "seconds") "," FIELD("int"
+                                                                                               "32",
+                                                                                               "nan"
+                                                                                               "os")
+                PRECISION_FIELD "]");
+        break;
+    default:
+        break;
+    }
+}
+
 /* What is inside of a node that is no plain value, behind its type. */
 static void append_inside(enum debezium_kind kind, struct bytes *out)
 {
@@ -130,6 +185,7 @@ static void append_inside(enum debezium_kind kind, struct bytes *out)
                                   "{\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"}]");
         break;
     default:
+        append_structured(kind, out);
         break;
     }
 }

@@ -1,10 +1,9 @@
-#include "encode/debezium_value.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "encode/debezium_decimal.h"
+#include "encode/debezium_internal.h"
 #include "encode/debezium_time.h"
 #include "encode/json.h"
 
@@ -24,7 +23,7 @@ enum { POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
 
 static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that the server sends it";
 static const char hint_decimal[] = "set debezium.decimal of the target to double or string";
-static const char hint_time[] = "set debezium.time of the target to isostring or connect";
+static const char hint_time[] = "set debezium.time of the target to structured or isostring";
 
 void debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings)
 {
@@ -50,10 +49,9 @@ void debezium_writer_release(struct debezium_writer *writer)
     bytes_release(&writer->json);
 }
 
-/* Notes the first value that has no form, and writes something in its place. */
-static void refuse(struct debezium_writer *writer, const struct debezium_column *column,
-                   const char *why, const char *hint, const char *text, size_t size,
-                   struct bytes *out)
+void debezium_refuse(struct debezium_writer *writer, const struct debezium_column *column,
+                     const char *why, const char *hint, const char *text, size_t size,
+                     struct bytes *out)
 {
     if (writer->lenient) {
         json_write_string(out, text, size);
@@ -67,13 +65,14 @@ static void refuse(struct debezium_writer *writer, const struct debezium_column 
     BYTES_APPEND_LITERAL(out, "null");
 }
 
-static void refuse_form(struct debezium_writer *writer, const struct debezium_column *column,
-                        const char *text, size_t size, struct bytes *out)
+void debezium_refuse_form(struct debezium_writer *writer, const struct debezium_column *column,
+                          const char *text, size_t size, struct bytes *out)
 {
-    refuse(writer, column, "its text does not have the form of its type", NULL, text, size, out);
+    debezium_refuse(writer, column, "its text does not have the form of its type", NULL, text, size,
+                    out);
 }
 
-static void write_int64(int64_t number, struct bytes *out)
+void debezium_int64_write(int64_t number, struct bytes *out)
 {
     uint8_t *at = json_room(out, 24);
     if (at == NULL) {
@@ -99,19 +98,19 @@ static bool is_nullable(const struct debezium_column *column)
     return column->kind == DEBEZIUM_ARRAY || (column->optional && column->kind != DEBEZIUM_POINT);
 }
 
-static void write_double(struct debezium_writer *writer, const struct debezium_column *column,
-                         const char *text, size_t size, struct bytes *out)
+void debezium_double_write(struct debezium_writer *writer, const struct debezium_column *column,
+                           const char *text, size_t size, struct bytes *out)
 {
     if (json_write_number(out, text, size)) {
         return;
     }
     if (!is_special(text, size)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (writer->special_values == SPECIAL_STRING) {
         json_write_string(out, text, size);
     } else if (writer->special_values == SPECIAL_FAIL || !is_nullable(column)) {
-        refuse(writer, column, "a number is NaN or infinite",
-               "set special_values of the target to string", text, size, out);
+        debezium_refuse(writer, column, "a number is NaN or infinite",
+                        "set special_values of the target to string", text, size, out);
     } else {
         BYTES_APPEND_LITERAL(out, "null");
     }
@@ -121,7 +120,7 @@ static void write_integer(struct debezium_writer *writer, const struct debezium_
                           const char *text, size_t size, struct bytes *out)
 {
     if (!json_write_number(out, text, size)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -138,10 +137,10 @@ static void refuse_decimal(struct debezium_writer *writer, const struct debezium
                            const char *text, size_t size, struct bytes *out)
 {
     if (is_special(text, size)) {
-        refuse(writer, column, "a numeric is NaN or infinite, which a Decimal cannot be",
-               hint_decimal, text, size, out);
+        debezium_refuse(writer, column, "a numeric is NaN or infinite, which a Decimal cannot be",
+                        hint_decimal, text, size, out);
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -165,7 +164,7 @@ static void write_variable_decimal(struct debezium_writer *writer,
         return;
     }
     BYTES_APPEND_LITERAL(out, "{\"scale\":");
-    write_int64(scale, out);
+    debezium_int64_write(scale, out);
     BYTES_APPEND_LITERAL(out, ",\"value\":");
     json_write_base64(out, writer->number.data, writer->number.size);
     bytes_append_char(out, '}');
@@ -206,9 +205,9 @@ static void write_money(struct debezium_writer *writer, const struct debezium_co
     char plain[MONEY_TEXT_MAX];
     size_t length = money_plain(text, size, plain);
     if (length == 0) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_MONEY_AS_DOUBLE) {
-        write_double(writer, column, plain, length, out);
+        debezium_double_write(writer, column, plain, length, out);
     } else if (kind == DEBEZIUM_MONEY_AS_STRING) {
         json_write_string(out, plain, length);
     } else {
@@ -279,7 +278,7 @@ static void write_bytea(struct debezium_writer *writer, const struct debezium_co
         }
         return;
     }
-    refuse_form(writer, column, text, size, out);
+    debezium_refuse_form(writer, column, text, size, out);
 }
 
 static void write_bit(struct debezium_writer *writer, const struct debezium_column *column,
@@ -290,7 +289,7 @@ static void write_bit(struct debezium_writer *writer, const struct debezium_colu
     } else if (size == 0 || (size == 1 && text[0] == '0')) {
         BYTES_APPEND_LITERAL(out, "false");
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -310,7 +309,7 @@ static void write_bits(struct debezium_writer *writer, const struct debezium_col
     for (size_t i = 0; i < size; i++) {
         char bit = text[size - 1 - i];
         if (bit != '0' && bit != '1') {
-            refuse_form(writer, column, text, size, out);
+            debezium_refuse_form(writer, column, text, size, out);
             return;
         }
         to[i / 8] |= (uint8_t)((bit - '0') << i % 8);
@@ -325,17 +324,17 @@ static void write_date(struct debezium_writer *writer, const struct debezium_col
     struct debezium_date date;
     int sign;
     if (debezium_infinity_read(text, size, &sign)) {
-        refuse(writer, column, "a date is infinite, which Debezium has no value for", NULL, text,
-               size, out);
+        debezium_refuse(writer, column, "a date is infinite, which Debezium has no value for", NULL,
+                        text, size, out);
     } else if (!debezium_date_read(text, size, &date)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_DATE_ISO) {
         char iso[DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
         bytes_append(out, iso, debezium_date_write(date, iso));
         BYTES_APPEND_LITERAL(out, "Z\"");
     } else {
-        write_int64(debezium_date_days(date), out);
+        debezium_int64_write(debezium_date_days(date), out);
     }
 }
 
@@ -352,13 +351,13 @@ static void write_time(struct debezium_writer *writer, const struct debezium_col
     int64_t micros;
     if (kind == DEBEZIUM_ZONED_TIME ? !debezium_timetz_read(text, size, &micros)
                                     : !debezium_time_read(text, size, &micros)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_TIME_MICROS) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else if (kind == DEBEZIUM_TIME_NANOS) {
-        write_int64(micros * 1000, out);
+        debezium_int64_write(micros * 1000, out);
     } else if (kind == DEBEZIUM_TIME_MILLIS || kind == DEBEZIUM_TIME_OF_CONNECT) {
-        write_int64(micros / 1000, out);
+        debezium_int64_write(micros / 1000, out);
     } else {
         bytes_append_char(out, '"');
         append_time(micros, -1, out);
@@ -375,15 +374,15 @@ static void write_infinite(enum debezium_kind kind, int sign, struct bytes *out)
 {
     int64_t micros = sign > 0 ? INFINITY_US : MINUS_INFINITY_US;
     if (kind == DEBEZIUM_TIMESTAMP_NANOS) {
-        write_int64(sign > 0 ? INT64_MAX : INT64_MIN, out);
+        debezium_int64_write(sign > 0 ? INT64_MAX : INT64_MIN, out);
     } else if (kind == DEBEZIUM_TIMESTAMP_MICROS) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else if (kind == DEBEZIUM_ZONED_TIMESTAMP) {
         bytes_append_text(out, sign > 0 ? "\"infinity\"" : "\"-infinity\"");
     } else if (kind == DEBEZIUM_TIMESTAMP_ISO) {
         bytes_append_text(out, sign > 0 ? "\"" INFINITY_ISO "\"" : "\"" MINUS_INFINITY_ISO "\"");
     } else {
-        write_int64(micros / 1000, out);
+        debezium_int64_write(micros / 1000, out);
     }
 }
 
@@ -414,7 +413,7 @@ static void write_timestamp(struct debezium_writer *writer, const struct debeziu
     if (debezium_infinity_read(text, size, &sign)) {
         write_infinite(kind, sign, out);
     } else if (!debezium_stamp_read(text, size, zone, &stamp)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (zone || kind == DEBEZIUM_TIMESTAMP_ISO) {
         char iso[DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
@@ -423,10 +422,10 @@ static void write_timestamp(struct debezium_writer *writer, const struct debeziu
         bool given = column->precision >= 0 && column->precision <= 6;
         append_time(stamp.micros, !zone ? -1 : given ? column->precision : 6, out);
     } else if (stamp_number(stamp, kind, &number)) {
-        write_int64(number, out);
+        debezium_int64_write(number, out);
     } else {
-        refuse(writer, column, "a timestamp is beyond a number of 64 bits", hint_time, text, size,
-               out);
+        debezium_refuse(writer, column, "a timestamp is beyond a number of 64 bits", hint_time,
+                        text, size, out);
     }
 }
 
@@ -438,20 +437,20 @@ static void write_interval(struct debezium_writer *writer, const struct debezium
     int64_t micros;
     int sign;
     if (debezium_infinity_read(text, size, &sign)) {
-        refuse(writer, column, "an interval is infinite, which Debezium has no value for", NULL,
-               text, size, out);
+        debezium_refuse(writer, column, "an interval is infinite, which Debezium has no value for",
+                        NULL, text, size, out);
     } else if (!debezium_interval_read(text, size, &parts)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_INTERVAL_TEXT) {
         char iso[4 * DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
         bytes_append(out, iso, debezium_interval_write(&parts, iso));
         bytes_append_char(out, '"');
     } else if (debezium_interval_micros(&parts, &micros)) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else {
-        refuse(writer, column, "an interval is beyond a number of 64 bits",
-               "set debezium.interval of the target to string", text, size, out);
+        debezium_refuse(writer, column, "an interval is beyond a number of 64 bits",
+                        "set debezium.interval of the target to string", text, size, out);
     }
 }
 
@@ -467,7 +466,7 @@ static void write_hstore(struct debezium_writer *writer, const struct debezium_c
         if (bytes_ok(out)) {
             bytes_truncate(out, start);
         }
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (json != out && bytes_ok(json)) {
         json_write_string(out, (const char *)json->data, json->size);
     }
@@ -509,13 +508,13 @@ static void write_point(struct debezium_writer *writer, const struct debezium_co
     if (comma == NULL || text[0] != '(' || text[size - 1] != ')' || comma == text ||
         !coordinate(text + 1, (size_t)(comma - text - 1), first) ||
         !coordinate(comma + 1, (size_t)(text + size - 1 - (comma + 1)), second)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
         return;
     }
     BYTES_APPEND_LITERAL(out, "{\"x\":");
-    write_double(writer, column, first, strlen(first), out);
+    debezium_double_write(writer, column, first, strlen(first), out);
     BYTES_APPEND_LITERAL(out, ",\"y\":");
-    write_double(writer, column, second, strlen(second), out);
+    debezium_double_write(writer, column, second, strlen(second), out);
     BYTES_APPEND_LITERAL(out, ",\"wkb\":");
     append_wkb(first, second, out);
     BYTES_APPEND_LITERAL(out, ",\"srid\":null}");
@@ -529,7 +528,7 @@ static void write_boolean(struct debezium_writer *writer, const struct debezium_
     } else if (size == 1 && text[0] == 'f') {
         BYTES_APPEND_LITERAL(out, "false");
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -549,7 +548,7 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_FLOAT32:
     case DEBEZIUM_FLOAT64:
     case DEBEZIUM_DECIMAL_AS_DOUBLE:
-        write_double(writer, column, text, size, out);
+        debezium_double_write(writer, column, text, size, out);
         return;
     case DEBEZIUM_DECIMAL:
         write_decimal(writer, column, column->scale, text, size, out);
@@ -599,6 +598,14 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_DURATION:
     case DEBEZIUM_INTERVAL_TEXT:
         write_interval(writer, column, kind, text, size, out);
+        return;
+    case DEBEZIUM_DATE_STRUCT:
+    case DEBEZIUM_TIME_STRUCT:
+    case DEBEZIUM_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIME_STRUCT:
+    case DEBEZIUM_DURATION_STRUCT:
+        debezium_structured_write(writer, column, kind, text, size, out);
         return;
     case DEBEZIUM_HSTORE_AS_JSON:
     case DEBEZIUM_HSTORE_AS_MAP:
@@ -676,7 +683,7 @@ static void write_marker_codes(const char *marker, struct bytes *out)
         if (i > 0) {
             bytes_append_char(out, ',');
         }
-        write_int64((uint8_t)marker[i], out);
+        debezium_int64_write((uint8_t)marker[i], out);
     }
 }
 
@@ -740,10 +747,11 @@ static void write_unavailable(struct debezium_writer *writer, const struct debez
     bool ok = column->kind == DEBEZIUM_ARRAY ? write_array_marker(writer, column->element, out)
                                              : write_marker(writer, column->kind, out);
     if (!ok) {
-        refuse(writer, column,
-               "the server did not send it, because it is unchanged, and its type has no marker "
-               "for that",
-               hint_full, writer->unavailable, strlen(writer->unavailable), out);
+        debezium_refuse(
+            writer, column,
+            "the server did not send it, because it is unchanged, and its type has no marker "
+            "for that",
+            hint_full, writer->unavailable, strlen(writer->unavailable), out);
     }
 }
 
@@ -760,8 +768,8 @@ static void write_array(struct debezium_writer *writer, const struct debezium_co
     if (bytes_ok(out)) {
         bytes_truncate(out, start);
     }
-    refuse(writer, column, "an array has more than one dimension, or is none", NULL, value->text,
-           value->size, out);
+    debezium_refuse(writer, column, "an array has more than one dimension, or is none", NULL,
+                    value->text, value->size, out);
 }
 
 /* The source asks for no binary form. */
@@ -771,7 +779,7 @@ static void write_binary(struct debezium_writer *writer, const struct debezium_c
     if (writer->lenient) {
         json_write_base64(out, (const uint8_t *)value->text, value->size);
     } else {
-        refuse(writer, column, "the server sent it in binary form", NULL, NULL, 0, out);
+        debezium_refuse(writer, column, "the server sent it in binary form", NULL, NULL, 0, out);
     }
 }
 
@@ -789,7 +797,7 @@ void debezium_value_write(struct debezium_writer *writer, const struct debezium_
     case ROW_NULL:
         if (column->optional) {
             BYTES_APPEND_LITERAL(out, "null");
-        } else {
+        } else if (!debezium_structured_zero(column, out)) {
             bytes_append_text(out, fallback(column));
         }
         break;

@@ -201,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .records = (data[0] & 1) != 0,
         .debezium = {.schemas = (data[0] & 2) != 0,
                      .decimal = (enum debezium_decimal)((data[0] >> 2) % 3),
-                     .time = (enum debezium_time)((data[0] >> 4) % 6),
+                     .time = (enum debezium_time)((data[0] >> 4) % 7),
                      .binary = (enum debezium_binary)(data[1] & 3),
                      .interval = (enum debezium_interval)(data[1] >> 2 & 1),
                      .hstore = (enum debezium_hstore)(data[1] >> 3 & 1),

@@ -176,13 +176,66 @@ def test_i20_kafka_connect_reads_every_type_and_writes_the_same(scene, connect):
 @pytest.mark.parametrize("section", [
     {"decimal": "double", "time": "connect", "binary": "hex", "interval": "string", "hstore": "map"},
     {"decimal": "string", "time": "microseconds", "binary": "base64-url-safe"},
-    {"time": "adaptive_time_microseconds", "binary": "base64"}])
+    {"time": "adaptive_time_microseconds", "binary": "base64"},
+    {"time": "structured"}])
 def test_i20_kafka_connect_reads_every_mode(scene, connect, section):
     lines = all_types(scene, schemas=True, **section)
     answers = connect(lines)
     assert [answer.get("fault") for answer in answers] == [None] * 4
     for line, answer in zip(lines, answers):
         assert answer["back"] == json.loads(line)
+
+
+# type, literal of SQL, the parts that are not null
+STRUCTURED = [
+    ("date", "2016-11-04", {"year": 2016, "month": 11, "day": 4}),
+    ("date", "4713-01-01 BC", {"year": -4712, "month": 1, "day": 1}),
+    ("date", "infinity", {"specialValue": "POSITIVE_INFINITY"}),
+    ("time", "24:00:00", {"hour": 24, "minute": 0, "second": 0, "nanos": 0, "precision": 6}),
+    ("time(3)", "04:05:11.789",
+     {"hour": 4, "minute": 5, "second": 11, "nanos": 789000000, "precision": 3}),
+    ("timetz", "24:00:00+05:30", {"hour": 24, "minute": 0, "second": 0, "nanos": 0,
+                                  "offsetSeconds": 19800, "precision": 6}),
+    ("timetz", "04:05:11 PST", {"hour": 4, "minute": 5, "second": 11, "nanos": 0,
+                                "offsetSeconds": -28800, "precision": 6}),
+    ("timestamp(6)", "294276-12-31 23:59:59.999999",
+     {"year": 294276, "month": 12, "day": 31, "hour": 23, "minute": 59, "second": 59,
+      "nanos": 999999000, "precision": 6}),
+    ("timestamp(3)", "-infinity", {"specialValue": "NEGATIVE_INFINITY", "precision": 3}),
+    ("timestamptz(0)", "2016-11-04 13:51:02+02",
+     {"year": 2016, "month": 11, "day": 4, "hour": 11, "minute": 51, "second": 2, "nanos": 0,
+      "offsetSeconds": 0, "zoneId": "Z", "precision": 0}),
+    ("timestamptz", "infinity", {"specialValue": "POSITIVE_INFINITY", "precision": 6}),
+    ("interval", "1 year 2 months 3 days 04:05:06.789",
+     {"years": 1, "months": 2, "days": 3, "hours": 4, "minutes": 5, "seconds": 6,
+      "nanos": 789000000, "precision": 6}),
+    ("interval(3)", "-0.5 s", {"years": 0, "months": 0, "days": 0, "hours": 0, "minutes": 0,
+                               "seconds": 0, "nanos": -500000000, "precision": 3}),
+    ("interval year to month", "3 years", {"years": 3, "months": 0, "days": 0, "hours": 0,
+                                           "minutes": 0, "seconds": 0, "nanos": 0,
+                                           "precision": 6}),
+]
+
+
+@pytest.mark.matrix
+def test_i20_structured_times_keep_their_parts(scene, connect):
+    columns = ", ".join(f"c{i} {case[0]} NOT NULL" for i, case in enumerate(STRUCTURED))
+    scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {columns}, days date[], at timetz[])")
+    scene.engine(debezium(scene, schemas=True, time="structured")).start()
+    values = ", ".join(f"'{case[1]}'" for case in STRUCTURED)
+    scene.sql(f"INSERT INTO t VALUES (1, {values}, '{{2016-11-04,NULL}}', '{{01:02:03+02}}');"
+              "DELETE FROM t")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = json.loads(lines[0])["payload"]["after"]
+    for i, case in enumerate(STRUCTURED):
+        parts = {name: part for name, part in after[f"c{i}"].items() if part is not None}
+        assert (case[:2], parts) == (case[:2], case[2])
+    assert after["days"] == [{"year": 2016, "month": 11, "day": 4, "specialValue": None}, None]
+    assert after["at"][0]["hour"] == 1 and after["at"][0]["offsetSeconds"] == 7200
 
 
 def test_i20_not_null_columns_of_a_key_only_row_pass_the_schema(scene, connect):

@@ -726,6 +726,74 @@ static const struct value_case value_cases[] = {
     {1186, -1, WITH(.interval = DEBEZIUM_INTERVAL_STRING), "PT0S", "\"P0Y0M0DT0H0M0S\""},
     {1186, -1, WITH(.interval = DEBEZIUM_INTERVAL_STRING), "P-1Y2M-3DT-4H-5M-6.5S",
      "\"P-1Y2M-3DT-4H-5M-6.5S\""},
+    /* Of Debezium 3.7. */
+    {1082, -1, TIMES_OF(STRUCTURED), "2016-11-04",
+     "{\"year\":2016,\"month\":11,\"day\":4,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "0001-01-01 BC",
+     "{\"year\":0,\"month\":1,\"day\":1,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "5874897-12-31",
+     "{\"year\":5874897,\"month\":12,\"day\":31,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"POSITIVE_INFINITY\"}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "-infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"NEGATIVE_INFINITY\"}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "2016-11", NULL},
+    {1083, -1, TIMES_OF(STRUCTURED), "04:05:11.789",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":789000000,\"precision\":6}"},
+    {1083, 3, TIMES_OF(STRUCTURED), "04:05:11.789",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":789000000,\"precision\":3}"},
+    {1083, -1, TIMES_OF(STRUCTURED), "24:00:00",
+     "{\"hour\":24,\"minute\":0,\"second\":0,\"nanos\":0,\"precision\":6}"},
+    {1083, -1, TIMES_OF(STRUCTURED), "infinity", NULL},
+    {1266, -1, TIMES_OF(STRUCTURED), "24:00:00+05:30",
+     "{\"hour\":24,\"minute\":0,\"second\":0,\"nanos\":0,\"offsetSeconds\":19800,\"precision\":6}"},
+    {1266, 6, TIMES_OF(STRUCTURED), "13:51:30.123789+02",
+     "{\"hour\":13,\"minute\":51,\"second\":30,\"nanos\":123789000,\"offsetSeconds\":7200,"
+     "\"precision\":6}"},
+    {1266, 0, TIMES_OF(STRUCTURED), "04:05:11-08",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":0,\"offsetSeconds\":-28800,\"precision\":"
+     "0}"},
+    {1266, -1, TIMES_OF(STRUCTURED), "04:05:11-02:00:30",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":0,\"offsetSeconds\":-7230,\"precision\":6}"},
+    {1266, -1, TIMES_OF(STRUCTURED), "04:05:11", NULL},
+    {1114, -1, TIMES_OF(STRUCTURED), "294276-12-31 23:59:59.999999",
+     "{\"year\":294276,\"month\":12,\"day\":31,\"hour\":23,\"minute\":59,\"second\":59,\"nanos\":"
+     "999999000,\"specialValue\":null,\"precision\":6}"},
+    {1114, 3, TIMES_OF(STRUCTURED), "4713-12-31 23:59:59.5 BC",
+     "{\"year\":-4712,\"month\":12,\"day\":31,\"hour\":23,\"minute\":59,\"second\":59,\"nanos\":"
+     "500000000,\"specialValue\":null,\"precision\":3}"},
+    {1114, 0, TIMES_OF(STRUCTURED), "-infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"hour\":null,\"minute\":null,\"second\":null,"
+     "\"nanos\":null,\"specialValue\":\"NEGATIVE_INFINITY\",\"precision\":0}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "2016-11-04 11:51:02.1+00",
+     "{\"year\":2016,\"month\":11,\"day\":4,\"hour\":11,\"minute\":51,\"second\":2,\"nanos\":"
+     "100000000,\"offsetSeconds\":0,\"zoneId\":\"Z\",\"specialValue\":null,\"precision\":6}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"hour\":null,\"minute\":null,\"second\":null,"
+     "\"nanos\":null,\"offsetSeconds\":null,\"zoneId\":null,\"specialValue\":\"POSITIVE_INFINITY\","
+     "\"precision\":6}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "2016-11-04 11:51:02", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "P1Y2M3DT4H5M6.789S",
+     "{\"years\":1,\"months\":2,\"days\":3,\"hours\":4,\"minutes\":5,\"seconds\":6,\"nanos\":"
+     "789000000,\"precision\":6}"},
+    {1186, -1, TIMES_OF(STRUCTURED), "P-1Y2M-3DT-4H-5M-0.5S",
+     "{\"years\":-1,\"months\":2,\"days\":-3,\"hours\":-4,\"minutes\":-5,\"seconds\":0,\"nanos\":-"
+     "500000000,\"precision\":6}"},
+    {1186, (0x7fff << 16) + 3, TIMES_OF(STRUCTURED), "PT0S",
+     "{\"years\":0,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":3}"},
+    {1186, (6 << 16) + 0xffff, TIMES_OF(STRUCTURED), "P1Y",
+     "{\"years\":1,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":6}"},
+    {1186, -1, TIMES_OF(STRUCTURED), "PT2562047788H", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "-infinity", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "1 day", NULL},
+    {1185, 3, TIMES_OF(STRUCTURED), "{\"2016-11-04 11:51:02+00\",NULL}",
+     "[{\"year\":2016,\"month\":11,\"day\":4,\"hour\":11,\"minute\":51,\"second\":2,\"nanos\":0,"
+     "\"offsetSeconds\":0,\"zoneId\":\"Z\",\"specialValue\":null,\"precision\":3},null]"},
+    {1182, -1, TIMES_OF(STRUCTURED), "{infinity}",
+     "[{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"POSITIVE_INFINITY\"}]"},
+    {1187, -1, TIMES_OF(STRUCTURED), "{P1D}", "\"{P1D}\""},
     {2950, -1, DEFAULTS, "00000000-0000-0000-0000-00000000000a",
      "\"00000000-0000-0000-0000-00000000000a\""},
     {3802, -1, DEFAULTS, "{\"bar\": \"baz\"}", "\"{\\\"bar\\\": \\\"baz\\\"}\""},
@@ -861,6 +929,25 @@ static const struct absent_case {
     {1184, -1, DEFAULTS, "\"1970-01-01T00:00:00Z\"", NULL},
     {1266, -1, DEFAULTS, "\"00:00:00Z\"", NULL},
     {1186, -1, DEFAULTS, "0", NULL},
+    {1082, -1, TIMES_OF(STRUCTURED), "{\"year\":1970,\"month\":1,\"day\":1,\"specialValue\":null}",
+     NULL},
+    {1083, 0, TIMES_OF(STRUCTURED),
+     "{\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,\"precision\":0}", NULL},
+    {1266, -1, TIMES_OF(STRUCTURED),
+     "{\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,\"offsetSeconds\":0,\"precision\":6}",
+     NULL},
+    {1114, 3, TIMES_OF(STRUCTURED),
+     "{\"year\":1970,\"month\":1,\"day\":1,\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,"
+     "\"specialValue\":null,\"precision\":3}",
+     NULL},
+    {1184, -1, TIMES_OF(STRUCTURED),
+     "{\"year\":1970,\"month\":1,\"day\":1,\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,"
+     "\"offsetSeconds\":0,\"zoneId\":null,\"specialValue\":null,\"precision\":6}",
+     NULL},
+    {1186, -1, TIMES_OF(STRUCTURED),
+     "{\"years\":0,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":6}",
+     NULL},
     {600, -1, DEFAULTS,
      "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}", NULL},
 };
@@ -1038,6 +1125,51 @@ static const struct schema_case {
     {1184, -1, WITH(.schemas = true),
      "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.time.ZonedTimestamp\","
      "\"version\":1"},
+    {1082, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"string\",\"optional\":true,\"field\":\"specialValue\"}],"
+     "\"optional\":true,\"name\":\"io.debezium.time.StructuredDate\",\"version\":1"},
+    {1083, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredTime\",\"version\":1"},
+    {1266, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"offsetSeconds\"},{\"type\":\"int32\","
+     "\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":\"io.debezium.time."
+     "StructuredZonedTime\",\"version\":1"},
+    {1114, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{\"type\":"
+     "\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":true,"
+     "\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{\"type\":"
+     "\"string\",\"optional\":true,\"field\":\"specialValue\"},{\"type\":\"int32\",\"optional\":"
+     "true,\"field\":\"precision\"}],\"optional\":true,\"name\":\"io.debezium.time."
+     "StructuredTimestamp\",\"version\":1"},
+    {1184, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{\"type\":"
+     "\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":true,"
+     "\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{\"type\":"
+     "\"int32\",\"optional\":true,\"field\":\"offsetSeconds\"},{\"type\":\"string\",\"optional\":"
+     "true,\"field\":\"zoneId\"},{\"type\":\"string\",\"optional\":true,\"field\":\"specialValue\"}"
+     ",{\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredZonedTimestamp\",\"version\":1"},
+    {1186, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"years\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"months\"},{\"type\":\"int32\",\"optional\":"
+     "true,\"field\":\"days\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"hours\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"minutes\"},{\"type\":\"int64\",\"optional\":"
+     "true,\"field\":\"seconds\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredDuration\",\"version\":1"},
     {17, -1, WITH(.schemas = true), "{\"type\":\"bytes\",\"optional\":true"},
     {17, -1, WITH(.schemas = true, .binary = DEBEZIUM_BINARY_BASE64),
      "{\"type\":\"string\",\"optional\":true"},
