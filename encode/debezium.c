@@ -183,7 +183,7 @@ static enum fan_status debezium_create(const struct encode_settings *settings,
         make_heads(debezium);
     }
     for (size_t i = 0; i < KEPT_COUNT; i++) {
-        if (!bytes_ok(kept[i])) {
+        if (!bytes_ok(kept[i]) || !bytes_ok(&debezium->writer.marker)) {
             debezium_destroy(&debezium->base);
             return fan_fail(reterr, FAN_FATAL, "cannot make an encoder: a name is too long");
         }

@@ -16,9 +16,6 @@
 #define INFINITY_ISO "+294247-01-10T04:00:25.2Z"
 #define MINUS_INFINITY_ISO "-290308-12-21T19:59:27.6Z"
 
-/* UUID.nameUUIDFromBytes() of the marker that is the default. */
-#define UNAVAILABLE_UUID "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
-
 enum { POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
 
 static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that the server sends it";
@@ -32,9 +29,8 @@ void debezium_writer_init(struct debezium_writer *writer, const struct encode_se
         .settings = *debezium,
         .special_values = settings->special_values,
         .lenient = settings->lenient,
-        .unavailable = debezium->unavailable_value != NULL ? debezium->unavailable_value
-                                                           : DEBEZIUM_UNAVAILABLE_VALUE,
     };
+    debezium_marker_make(writer, debezium->unavailable_value);
     bytes_init(&writer->scratch, UINT32_MAX);
     bytes_init(&writer->inner, UINT32_MAX);
     bytes_init(&writer->number, UINT32_MAX);
@@ -43,6 +39,7 @@ void debezium_writer_init(struct debezium_writer *writer, const struct encode_se
 
 void debezium_writer_release(struct debezium_writer *writer)
 {
+    bytes_release(&writer->marker);
     bytes_release(&writer->scratch);
     bytes_release(&writer->inner);
     bytes_release(&writer->number);
@@ -677,81 +674,15 @@ static const char *fallback(const struct debezium_column *column)
     }
 }
 
-static void write_marker_codes(const char *marker, struct bytes *out)
-{
-    for (size_t i = 0; marker[i] != '\0'; i++) {
-        if (i > 0) {
-            bytes_append_char(out, ',');
-        }
-        debezium_int64_write((uint8_t)marker[i], out);
-    }
-}
-
-/* The marker as a value of the kind, or false: the kind has none. */
-static bool write_marker(const struct debezium_writer *writer, enum debezium_kind kind,
-                         struct bytes *out)
-{
-    const char *marker = writer->unavailable;
-    switch (kind) {
-    case DEBEZIUM_BYTES:
-    case DEBEZIUM_BYTES_AS_STRING:
-        debezium_bytes_write(writer, (const uint8_t *)marker, strlen(marker), out);
-        return true;
-    case DEBEZIUM_HSTORE_AS_MAP:
-        bytes_append_char(out, '{');
-        json_write_string(out, marker, strlen(marker));
-        bytes_append_char(out, ':');
-        json_write_string(out, marker, strlen(marker));
-        bytes_append_char(out, '}');
-        return true;
-    case DEBEZIUM_STRING:
-    case DEBEZIUM_JSON:
-    case DEBEZIUM_XML:
-    case DEBEZIUM_TSVECTOR:
-    case DEBEZIUM_LTREE:
-    case DEBEZIUM_HSTORE_AS_JSON:
-    case DEBEZIUM_DECIMAL_AS_STRING:
-        json_write_string(out, marker, strlen(marker));
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool write_array_marker(const struct debezium_writer *writer, enum debezium_kind element,
-                               struct bytes *out)
-{
-    size_t start = out->size;
-    bool ok = true;
-    bytes_append_char(out, '[');
-    if (element == DEBEZIUM_INT32 || element == DEBEZIUM_INT64) {
-        write_marker_codes(writer->unavailable, out);
-    } else if (element == DEBEZIUM_UUID) {
-        ok = strcmp(writer->unavailable, DEBEZIUM_UNAVAILABLE_VALUE) == 0;
-        BYTES_APPEND_LITERAL(out, "\"" UNAVAILABLE_UUID "\"");
-    } else {
-        ok = (element == DEBEZIUM_STRING || element == DEBEZIUM_BYTES ||
-              element == DEBEZIUM_BYTES_AS_STRING) &&
-             write_marker(writer, element, out);
-    }
-    bytes_append_char(out, ']');
-    if (!ok && bytes_ok(out)) {
-        bytes_truncate(out, start);
-    }
-    return ok;
-}
-
 static void write_unavailable(struct debezium_writer *writer, const struct debezium_column *column,
                               struct bytes *out)
 {
-    bool ok = column->kind == DEBEZIUM_ARRAY ? write_array_marker(writer, column->element, out)
-                                             : write_marker(writer, column->kind, out);
-    if (!ok) {
+    if (!debezium_marker_write(writer, column, out)) {
         debezium_refuse(
             writer, column,
             "the server did not send it, because it is unchanged, and its type has no marker "
             "for that",
-            hint_full, writer->unavailable, strlen(writer->unavailable), out);
+            hint_full, (const char *)writer->marker.data, writer->marker.size, out);
     }
 }
 

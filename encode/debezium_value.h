@@ -20,11 +20,14 @@
 #include "encode/encoder.h"
 #include "model/row.h"
 
+enum { DEBEZIUM_UUID_SIZE = 36 + 1 };
+
 struct debezium_writer {
     struct debezium_settings settings;
     enum special_values special_values;
     bool lenient;
-    const char *unavailable;
+    struct bytes marker; /* for a value that was not sent; asked once, when the encoder is made */
+    char marker_uuid[DEBEZIUM_UUID_SIZE]; /* of it; empty: there is none */
     const char *refusal; /* why, NULL: nothing was refused; sticky, with its column and a hint */
     const char *refusal_hint;
     const struct relation_column *refused;
