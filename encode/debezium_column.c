@@ -19,9 +19,15 @@ enum type_oid {
     OID_JSON = 114,
     OID_XML = 142,
     OID_POINT = 600,
+    OID_LSEG = 601,
+    OID_PATH = 602,
+    OID_BOX = 603,
+    OID_POLYGON = 604,
+    OID_LINE = 628,
     OID_CIDR = 650,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
+    OID_CIRCLE = 718,
     OID_MACADDR8 = 774,
     OID_MONEY = 790,
     OID_MACADDR = 829,
@@ -59,8 +65,11 @@ static const struct fixed_kind {
     {OID_INT4, DEBEZIUM_INT32, true},       {OID_TEXT, DEBEZIUM_STRING, true},
     {OID_OID, DEBEZIUM_INT64, true},        {OID_JSON, DEBEZIUM_JSON, true},
     {OID_XML, DEBEZIUM_XML, false},         {OID_POINT, DEBEZIUM_POINT, false},
-    {OID_CIDR, DEBEZIUM_STRING, true},      {OID_FLOAT4, DEBEZIUM_FLOAT32, true},
-    {OID_FLOAT8, DEBEZIUM_FLOAT64, true},   {OID_MACADDR8, DEBEZIUM_STRING, true},
+    {OID_LSEG, DEBEZIUM_LSEG, true},        {OID_PATH, DEBEZIUM_PATH, true},
+    {OID_BOX, DEBEZIUM_BOX, true},          {OID_POLYGON, DEBEZIUM_POLYGON, true},
+    {OID_LINE, DEBEZIUM_LINE, true},        {OID_CIDR, DEBEZIUM_STRING, true},
+    {OID_FLOAT4, DEBEZIUM_FLOAT32, true},   {OID_FLOAT8, DEBEZIUM_FLOAT64, true},
+    {OID_CIRCLE, DEBEZIUM_CIRCLE, true},    {OID_MACADDR8, DEBEZIUM_STRING, true},
     {OID_MACADDR, DEBEZIUM_STRING, true},   {OID_INET, DEBEZIUM_STRING, true},
     {OID_BPCHAR, DEBEZIUM_STRING, true},    {OID_VARCHAR, DEBEZIUM_STRING, true},
     {OID_UUID, DEBEZIUM_UUID, true},        {OID_TSVECTOR, DEBEZIUM_TSVECTOR, false},
@@ -186,6 +195,10 @@ static enum debezium_kind family_kind(const struct debezium_settings *settings,
     case TYPE_FAMILY_HSTORE:
         return settings->hstore == DEBEZIUM_HSTORE_MAP ? DEBEZIUM_HSTORE_AS_MAP
                                                        : DEBEZIUM_HSTORE_AS_JSON;
+    case TYPE_FAMILY_GEOMETRY:
+        return DEBEZIUM_GEOMETRY;
+    case TYPE_FAMILY_GEOGRAPHY:
+        return DEBEZIUM_GEOGRAPHY;
     case TYPE_FAMILY_CITEXT:
     case TYPE_FAMILY_NONE:
         break;

@@ -20,6 +20,9 @@ void debezium_refuse(struct debezium_writer *writer, const struct debezium_colum
 void debezium_refuse_form(struct debezium_writer *writer, const struct debezium_column *column,
                           const char *text, size_t size, struct bytes *out);
 
+/* The value of a hexadecimal digit, or -1. */
+int debezium_hex_value(char digit);
+
 void debezium_int64_write(int64_t number, struct bytes *out);
 
 /* A text of float8 in its digits; NaN and the infinities as special_values says. */
@@ -33,6 +36,11 @@ void debezium_marker_make(struct debezium_writer *writer, const char *setting);
 /* The marker as a value of the column. False: its type has none, and nothing was appended. */
 bool debezium_marker_write(const struct debezium_writer *writer,
                            const struct debezium_column *column, struct bytes *out);
+
+/* The geometric types: DEBEZIUM_POINT to DEBEZIUM_GEOGRAPHY. */
+void debezium_geometry_write(struct debezium_writer *writer, const struct debezium_column *column,
+                             enum debezium_kind kind, const char *text, size_t size,
+                             struct bytes *out);
 
 /* The kinds of `time: structured`. */
 void debezium_structured_write(struct debezium_writer *writer, const struct debezium_column *column,

@@ -12,22 +12,12 @@
 
 enum { MARKER_MAX = 4096, MD5_SIZE = 16 };
 
-/* The value of a hexadecimal digit, or -1. */
-static int digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    char lower = (char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* False: these are no pairs of digits, which the conf refuses. */
 static bool append_hex(const char *digits, struct bytes *out)
 {
     for (; *digits != '\0'; digits += 2) {
-        int high = digit_value(digits[0]);
-        int low = high < 0 ? -1 : digit_value(digits[1]); /* at the end, this is the NUL */
+        int high = debezium_hex_value(digits[0]);
+        int low = high < 0 ? -1 : debezium_hex_value(digits[1]); /* at the end, this is the NUL */
         if (low < 0) {
             return false;
         }

@@ -16,7 +16,7 @@
 #define INFINITY_ISO "+294247-01-10T04:00:25.2Z"
 #define MINUS_INFINITY_ISO "-290308-12-21T19:59:27.6Z"
 
-enum { POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
+enum { MONEY_TEXT_MAX = 64 };
 
 static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that the server sends it";
 static const char hint_decimal[] = "set debezium.decimal of the target to double or string";
@@ -89,10 +89,18 @@ static bool is_special(const char *text, size_t size)
            (size == 9 && memcmp(text, "-Infinity", 9) == 0);
 }
 
-/* Whether the schema lets a null stand for a single number of the column. */
+/* Whether the schema lets a null stand for a single number of the column: not inside of a struct. */
 static bool is_nullable(const struct debezium_column *column)
 {
-    return column->kind == DEBEZIUM_ARRAY || (column->optional && column->kind != DEBEZIUM_POINT);
+    bool array = column->kind == DEBEZIUM_ARRAY;
+    switch (array ? column->element : column->kind) {
+    case DEBEZIUM_POINT:
+    case DEBEZIUM_CIRCLE:
+    case DEBEZIUM_LINE:
+        return false;
+    default:
+        return array || column->optional;
+    }
 }
 
 void debezium_double_write(struct debezium_writer *writer, const struct debezium_column *column,
@@ -247,6 +255,15 @@ void debezium_bytes_write(const struct debezium_writer *writer, const uint8_t *b
     }
     *at++ = '"';
     json_done(out, at);
+}
+
+int debezium_hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    char lower = (char)(digit | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 static bool are_hex_digits(const char *text, size_t size)
@@ -469,54 +486,6 @@ static void write_hstore(struct debezium_writer *writer, const struct debezium_c
     }
 }
 
-/* One coordinate with NUL; false if it is no number, or longer than any that the server prints. */
-static bool coordinate(const char *text, size_t size, char number[POINT_TEXT_MAX])
-{
-    if (size >= POINT_TEXT_MAX || (!json_number_valid(text, size) && !is_special(text, size))) {
-        return false;
-    }
-    memcpy(number, text, size);
-    number[size] = '\0';
-    return true;
-}
-
-/* A point in well-known binary: little-endian, type 1, x, y. */
-static void append_wkb(const char *first, const char *second, struct bytes *out)
-{
-    uint8_t wkb[21] = {1, 1};
-    const char *texts[] = {first, second};
-    for (size_t i = 0; i < 2; i++) {
-        double number = strtod(texts[i], NULL);
-        uint64_t bits;
-        memcpy(&bits, &number, sizeof(bits));
-        for (size_t byte = 0; byte < 8; byte++) {
-            wkb[5 + i * 8 + byte] = (uint8_t)(bits >> 8 * byte);
-        }
-    }
-    json_write_base64(out, wkb, sizeof(wkb));
-}
-
-static void write_point(struct debezium_writer *writer, const struct debezium_column *column,
-                        const char *text, size_t size, struct bytes *out)
-{
-    char first[POINT_TEXT_MAX];
-    char second[POINT_TEXT_MAX];
-    const char *comma = memchr(text, ',', size);
-    if (comma == NULL || text[0] != '(' || text[size - 1] != ')' || comma == text ||
-        !coordinate(text + 1, (size_t)(comma - text - 1), first) ||
-        !coordinate(comma + 1, (size_t)(text + size - 1 - (comma + 1)), second)) {
-        debezium_refuse_form(writer, column, text, size, out);
-        return;
-    }
-    BYTES_APPEND_LITERAL(out, "{\"x\":");
-    debezium_double_write(writer, column, first, strlen(first), out);
-    BYTES_APPEND_LITERAL(out, ",\"y\":");
-    debezium_double_write(writer, column, second, strlen(second), out);
-    BYTES_APPEND_LITERAL(out, ",\"wkb\":");
-    append_wkb(first, second, out);
-    BYTES_APPEND_LITERAL(out, ",\"srid\":null}");
-}
-
 static void write_boolean(struct debezium_writer *writer, const struct debezium_column *column,
                           const char *text, size_t size, struct bytes *out)
 {
@@ -609,7 +578,15 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
         write_hstore(writer, column, kind, text, size, out);
         return;
     case DEBEZIUM_POINT:
-        write_point(writer, column, text, size, out);
+    case DEBEZIUM_BOX:
+    case DEBEZIUM_LSEG:
+    case DEBEZIUM_PATH:
+    case DEBEZIUM_POLYGON:
+    case DEBEZIUM_CIRCLE:
+    case DEBEZIUM_LINE:
+    case DEBEZIUM_GEOMETRY:
+    case DEBEZIUM_GEOGRAPHY:
+        debezium_geometry_write(writer, column, kind, text, size, out);
         return;
     case DEBEZIUM_STRING:
     case DEBEZIUM_UUID:
@@ -624,6 +601,8 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     }
     json_write_string(out, text, size);
 }
+
+#define ORIGIN "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
 
 /* What stands for null in a column that may not be null, such as one that a key-only row lacks. */
 static const char *fallback(const struct debezium_column *column)
@@ -656,7 +635,32 @@ static const char *fallback(const struct debezium_column *column)
     case DEBEZIUM_HSTORE_AS_MAP:
         return "{}";
     case DEBEZIUM_POINT:
-        return "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}";
+        return ORIGIN;
+    case DEBEZIUM_BOX: /* (0,0),(1,1): Debezium has the least that is a valid shape */
+        return "{\"wkb\":\""
+               "AQMAAAABAAAABQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+               "AAAAAAAA8D8AAAAAAADwPwAAAAAAAPA/AAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+               "AAAA"
+               "\",\"srid\":null,\"extensions\":{\"type\":\"box\"}}";
+    case DEBEZIUM_LSEG: /* [(0,0),(1,0)] */
+        return "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/AAAAAAAAAAA=\","
+               "\"srid\":null,\"extensions\":{\"type\":\"lseg\"}}";
+    case DEBEZIUM_PATH: /* neither open nor closed */
+        return "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/AAAAAAAAAAA=\","
+               "\"srid\":null,\"extensions\":{\"type\":\"path\"}}";
+    case DEBEZIUM_POLYGON: /* ((0,0),(1,0),(0,1)) */
+        return "{\"wkb\":\""
+               "AQMAAAABAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADwPwAAAAAAAAAA"
+               "AAAAAAAAAAAAAAAAAADwPwAAAAAAAAAAAAAAAAAAAAA="
+               "\",\"srid\":null,\"extensions\":{\"type\":\"polygon\"}}";
+    case DEBEZIUM_CIRCLE:
+        return "{\"center\":" ORIGIN ",\"radius\":0.0}";
+    case DEBEZIUM_LINE: /* all three may not be 0 */
+        return "{\"a\":0.0,\"b\":1.0,\"c\":0.0}";
+    case DEBEZIUM_GEOMETRY: /* an empty collection */
+        return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null,\"extensions\":null}";
+    case DEBEZIUM_GEOGRAPHY:
+        return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}";
     case DEBEZIUM_ARRAY:
         return "[]";
     case DEBEZIUM_STRING:

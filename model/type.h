@@ -32,6 +32,8 @@ enum type_family {
     TYPE_FAMILY_CITEXT,
     TYPE_FAMILY_HSTORE,
     TYPE_FAMILY_LTREE,
+    TYPE_FAMILY_GEOMETRY, /* of PostGIS */
+    TYPE_FAMILY_GEOGRAPHY,
 };
 
 struct type_info {

@@ -73,7 +73,9 @@ static enum type_family family_of(const PGresult *rows, int row)
         enum type_family family;
     } families[] = {{"citext", TYPE_FAMILY_CITEXT},
                     {"hstore", TYPE_FAMILY_HSTORE},
-                    {"ltree", TYPE_FAMILY_LTREE}};
+                    {"ltree", TYPE_FAMILY_LTREE},
+                    {"geometry", TYPE_FAMILY_GEOMETRY},
+                    {"geography", TYPE_FAMILY_GEOGRAPHY}};
     const char *kind = query_text(rows, row, 6);
     if (strcmp(kind, "e") == 0) {
         return TYPE_FAMILY_ENUM;

@@ -16,6 +16,19 @@ from pgfan_test.engine import pgfan
 JARS = process.ROOT / ".deps/connect"
 MARKER = "__debezium_unavailable_value"
 
+GEOMETRY = "io.debezium.data.geometry.Geometry"
+LINE_STRING, POLYGON = "0102000000", "0103000000"
+ZERO, ONE = "0000000000000000", "000000000000f03f"
+SEGMENT = "02000000" + ZERO + ZERO + ZERO + ONE
+RECTANGLE = "05000000" + ONE + ONE + ONE + ZERO + ZERO + ZERO + ZERO + ONE + ONE + ONE
+
+
+def shape(wkb, **extensions):
+    """The struct of a shape whose bytes in well-known binary are given in hexadecimal digits."""
+    return {"wkb": base64.b64encode(bytes.fromhex(wkb)).decode(), "srid": None,
+            "extensions": extensions}
+
+
 # type, literal of SQL, JSON value in the default settings, Connect's type and name, its value
 TYPES = [
     ("bool", "true", True, "boolean", None, "true"),
@@ -78,6 +91,28 @@ TYPES = [
      {"x": 1, "y": 1, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAPA/", "srid": None}, "struct",
      "io.debezium.data.geometry.Point",
      "{x=1.0,y=1.0,wkb=0101000000000000000000f03f000000000000f03f,srid=null}"),
+    ("box", "'(0,0),(1,1)'", shape(POLYGON + "01000000" + RECTANGLE, type="box"), "struct", GEOMETRY,
+     "{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=box}}"),
+    ("lseg", "'[(0,0),(0,1)]'", shape(LINE_STRING + SEGMENT, type="lseg"), "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={type=lseg}}"),
+    ("path", "'[(0,0),(0,1)]'", shape(LINE_STRING + SEGMENT, type="path", closed="false"),
+     "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={closed=false,type=path}}"),
+    ("path", "'((0,0),(0,1))'", shape(LINE_STRING + SEGMENT, type="path", closed="true"),
+     "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={closed=true,type=path}}"),
+    ("polygon", "'((1,1),(1,0),(0,0),(0,1))'",
+     shape(POLYGON + "01000000" + RECTANGLE, type="polygon"), "struct", GEOMETRY,
+     "{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=polygon}}"),
+    ("circle", "'<(1,1),10>'",
+     {"center": {"x": 1, "y": 1, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAPA/", "srid": None}, "radius": 10},
+     "struct", "io.debezium.data.geometry.Circle",
+     "{center={x=1.0,y=1.0,wkb=0101000000000000000000f03f000000000000f03f,srid=null},radius=10.0}"),
+    ("line", "'(0,0),(0,1)'", {"a": -1, "b": 0, "c": 0}, "struct",
+     "io.debezium.data.geometry.Line", "{a=-1.0,b=0.0,c=0.0}"),
+    ("box[]", "ARRAY[box '(0,0),(1,1)', NULL]",
+     [shape(POLYGON + "01000000" + RECTANGLE, type="box"), None], "array", None,
+     "[{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=box}},null]"),
     ("price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
     ("best_price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
     ("int4[]", "'{1,NULL,3}'", [1, None, 3], "array", None, "[1,null,3]"),
@@ -189,6 +224,40 @@ def test_i20_kafka_connect_reads_every_mode(scene, connect, section):
         assert answer["back"] == json.loads(line)
 
 
+def stand_in(scene, name, delimiter=","):
+    """Makes a base type of that name which keeps any text, as that of an extension would print it."""
+    scene.sql(f"CREATE TYPE {name}; "
+              f"CREATE FUNCTION {name}_in(cstring) RETURNS {name} AS 'textin' LANGUAGE internal "
+              f"IMMUTABLE STRICT; CREATE FUNCTION {name}_out({name}) RETURNS cstring AS 'textout' "
+              f"LANGUAGE internal IMMUTABLE STRICT; CREATE TYPE {name} (INPUT = {name}_in, "
+              f"OUTPUT = {name}_out, LIKE = text, DELIMITER = '{delimiter}')")
+
+
+def test_i20_values_of_postgis_are_bytes_with_their_srid(scene, connect):
+    for name in ("geometry", "geography"):
+        stand_in(scene, name, ":")
+    point = "0101000020730C00001C7C613255DE6540787AA52C435C42C0"
+    line = "010200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246C0"
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, a geometry NOT NULL, b geometry, "
+              "c geography NOT NULL, d geometry[])")
+    scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql(f"INSERT INTO t VALUES (1, '{point}', '{line}', '{point}', '{{{point}:NULL}}');"
+              "DELETE FROM t; INSERT INTO t VALUES (2, '0101', NULL, '', NULL)")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2  # the last one has no form
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = {name: (column["name"], column["value"])
+             for name, column in answers[0]["after"].items()}
+    assert after == {
+        "id": (None, "1"),
+        "a": (GEOMETRY, f"{{wkb={point.lower()},srid=3187,extensions=null}}"),
+        "b": (GEOMETRY, f"{{wkb={line.lower()},srid=null,extensions=null}}"),
+        "c": ("io.debezium.data.geometry.Geography", f"{{wkb={point.lower()},srid=3187}}"),
+        "d": (None, f"[{{wkb={point.lower()},srid=3187,extensions=null}},null]")}
+
+
 # type, literal of SQL, the parts that are not null
 STRUCTURED = [
     ("date", "2016-11-04", {"year": 2016, "month": 11, "day": 4}),
@@ -244,9 +313,12 @@ def test_i20_structured_times_keep_their_parts(scene, connect):
 def test_i20_not_null_columns_of_a_key_only_row_pass_the_schema(scene, connect):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL, b numeric NOT NULL, "
               "c numeric(4,2) NOT NULL, d timestamptz NOT NULL, e bytea NOT NULL, f int[] NOT NULL,"
-              "g jsonb NOT NULL, h interval NOT NULL, i point NOT NULL, j bool NOT NULL)")
+              "g jsonb NOT NULL, h interval NOT NULL, i point NOT NULL, j bool NOT NULL,"
+              "k box NOT NULL, l lseg NOT NULL, m path NOT NULL, n polygon NOT NULL,"
+              "o circle NOT NULL, p line NOT NULL)")
     scene.engine(debezium(scene, schemas=True)).start()
-    scene.sql("INSERT INTO t VALUES (1, 'x', 1, 1, now(), '', '{}', '{}', '1 s', '(0,0)', true);"
+    scene.sql("INSERT INTO t VALUES (1, 'x', 1, 1, now(), '', '{}', '{}', '1 s', '(0,0)', true,"
+              "'(0,0),(1,1)', '[(0,0),(1,1)]', '[(0,0)]', '((0,0))', '<(0,0),1>', '{1,2,3}');"
               "DELETE FROM t; SELECT pg_logical_emit_message(true, 'p', 'content')")
     scene.caught_up()
     lines = [line.decode("utf-8") for line in scene.records().lines()]
