@@ -199,6 +199,12 @@ static enum debezium_kind family_kind(const struct debezium_settings *settings,
         return DEBEZIUM_GEOMETRY;
     case TYPE_FAMILY_GEOGRAPHY:
         return DEBEZIUM_GEOGRAPHY;
+    case TYPE_FAMILY_VECTOR:
+        return DEBEZIUM_VECTOR;
+    case TYPE_FAMILY_HALF_VECTOR:
+        return DEBEZIUM_HALF_VECTOR;
+    case TYPE_FAMILY_SPARSE_VECTOR:
+        return DEBEZIUM_SPARSE_VECTOR;
     case TYPE_FAMILY_CITEXT:
     case TYPE_FAMILY_NONE:
         break;

@@ -74,6 +74,9 @@ enum debezium_kind {
     DEBEZIUM_LINE,
     DEBEZIUM_GEOMETRY, /* of PostGIS */
     DEBEZIUM_GEOGRAPHY,
+    DEBEZIUM_VECTOR, /* of pgvector */
+    DEBEZIUM_HALF_VECTOR,
+    DEBEZIUM_SPARSE_VECTOR,
     DEBEZIUM_ARRAY,
     DEBEZIUM_KINDS,
 };

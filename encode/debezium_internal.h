@@ -42,6 +42,11 @@ void debezium_geometry_write(struct debezium_writer *writer, const struct debezi
                              enum debezium_kind kind, const char *text, size_t size,
                              struct bytes *out);
 
+/* The types of pgvector: DEBEZIUM_VECTOR to DEBEZIUM_SPARSE_VECTOR. */
+void debezium_vector_write(struct debezium_writer *writer, const struct debezium_column *column,
+                           enum debezium_kind kind, const char *text, size_t size,
+                           struct bytes *out);
+
 /* The kinds of `time: structured`. */
 void debezium_structured_write(struct debezium_writer *writer, const struct debezium_column *column,
                                enum debezium_kind kind, const char *text, size_t size,

@@ -72,6 +72,9 @@ static const struct kind_schema {
     [DEBEZIUM_LINE] = {"struct", DEBEZIUM "data.geometry.Line"},
     [DEBEZIUM_GEOMETRY] = {"struct", DEBEZIUM "data.geometry.Geometry"},
     [DEBEZIUM_GEOGRAPHY] = {"struct", DEBEZIUM "data.geometry.Geography"},
+    [DEBEZIUM_VECTOR] = {"array", DEBEZIUM "data.DoubleVector"},
+    [DEBEZIUM_HALF_VECTOR] = {"array", DEBEZIUM "data.FloatVector"},
+    [DEBEZIUM_SPARSE_VECTOR] = {"struct", DEBEZIUM "data.SparseDoubleVector"},
     [DEBEZIUM_ARRAY] = {"array", NULL},
 };
 
@@ -221,6 +224,20 @@ static void append_inside(enum debezium_kind kind, struct bytes *out)
         BYTES_APPEND_LITERAL(out,
                              ",\"fields\":[" NEEDED("bytes", "wkb") "," FIELD("int32", "srid") "]");
         break;
+    case DEBEZIUM_VECTOR:
+        BYTES_APPEND_LITERAL(out, ",\"items\":{\"type\":\"double\",\"optional\":false}");
+        break;
+    case DEBEZIUM_HALF_VECTOR:
+        BYTES_APPEND_LITERAL(out, ",\"items\":{\"type\":\"float\",\"optional\":false}");
+        break;
+    case DEBEZIUM_SPARSE_VECTOR:
+        BYTES_APPEND_LITERAL(
+            out, ",\"fields\":[" NEEDED(
+                     "int16", "dimensions") ",{\"type\":\"map\","
+                                            "\"keys\":{\"type\":\"int16\",\"optional\":false},"
+                                            "\"values\":{\"type\":\"double\",\"optional\":false},"
+                                            "\"optional\":false,\"field\":\"vector\"}]");
+        break;
     default:
         append_structured(kind, out);
         break;
@@ -247,6 +264,8 @@ static const char *doc_of(enum debezium_kind kind)
         return "Geometry (LINE)";
     case DEBEZIUM_GEOGRAPHY:
         return "Geography";
+    case DEBEZIUM_SPARSE_VECTOR:
+        return "Sparse double vector";
     default:
         return is_geometry(kind) ? "Geometry" : NULL;
     }

@@ -588,6 +588,11 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_GEOGRAPHY:
         debezium_geometry_write(writer, column, kind, text, size, out);
         return;
+    case DEBEZIUM_VECTOR:
+    case DEBEZIUM_HALF_VECTOR:
+    case DEBEZIUM_SPARSE_VECTOR:
+        debezium_vector_write(writer, column, kind, text, size, out);
+        return;
     case DEBEZIUM_STRING:
     case DEBEZIUM_UUID:
     case DEBEZIUM_JSON:
@@ -661,6 +666,10 @@ static const char *fallback(const struct debezium_column *column)
         return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null,\"extensions\":null}";
     case DEBEZIUM_GEOGRAPHY:
         return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}";
+    case DEBEZIUM_SPARSE_VECTOR:
+        return "{\"dimensions\":0,\"vector\":[]}";
+    case DEBEZIUM_VECTOR:
+    case DEBEZIUM_HALF_VECTOR:
     case DEBEZIUM_ARRAY:
         return "[]";
     case DEBEZIUM_STRING:

@@ -25,7 +25,7 @@ static const uint32_t oids[] = {
     16,   17,   20,   21,   23,   25,   26,   114,  142,  600,   700,   701,   790,   1001,  1005,
     1007, 1009, 1016, 1020, 1022, 1082, 1083, 1114, 1115, 1182,  1184,  1185,  1186,  1231,  1266,
     1270, 1560, 1562, 1700, 2950, 2951, 3614, 3802, 3807, 3904,  3905,  90001, 90002, 90003, 90004,
-    601,  602,  603,  604,  628,  718,  629,  1019, 1020, 90005, 90006, 90007,
+    601,  602,  603,  604,  628,  718,  629,  1019, 1020, 90005, 90006, 90007, 90008, 90009, 90010,
 };
 
 static struct type_info type_of(uint32_t oid)
@@ -50,6 +50,15 @@ static struct type_info type_of(uint32_t oid)
     case 90007:
         type.family = TYPE_FAMILY_GEOMETRY;
         return type_array_of(type, ':');
+    case 90008:
+        type.family = TYPE_FAMILY_VECTOR;
+        break;
+    case 90009:
+        type.family = TYPE_FAMILY_SPARSE_VECTOR;
+        break;
+    case 90010:
+        type.family = TYPE_FAMILY_HALF_VECTOR;
+        return type_array_of(type, ',');
     case 90004:
         type = type_builtin(1700);
         type.modifier = 4 + (10 << 16) + 2;

@@ -258,6 +258,31 @@ def test_i20_values_of_postgis_are_bytes_with_their_srid(scene, connect):
         "d": (None, f"[{{wkb={point.lower()},srid=3187,extensions=null}},null]")}
 
 
+def test_i20_vectors_are_numbers(scene, connect):
+    for name in ("vector", "halfvec", "sparsevec"):
+        stand_in(scene, name)
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, a vector NOT NULL, b halfvec NOT NULL, "
+              "c sparsevec NOT NULL, d vector[])")
+    scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql("INSERT INTO t VALUES (1, '[1,2,3.5]', '[101,102]', '{1:201,9:209}/3000',"
+              "ARRAY['[7,8]'::vector]); DELETE FROM t;"
+              "INSERT INTO t VALUES (2, '[1]', '[1]', '{}/32768')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2  # the last one has no form
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = {name: (column["name"], column["value"])
+             for name, column in answers[0]["after"].items()}
+    assert after == {
+        "id": (None, "1"), "a": ("io.debezium.data.DoubleVector", "[1.0,2.0,3.5]"),
+        "b": ("io.debezium.data.FloatVector", "[101.0,102.0]"),
+        "c": ("io.debezium.data.SparseDoubleVector", "{dimensions=3000,vector={1=201.0,9=209.0}}"),
+        "d": (None, "[[7.0,8.0]]")}
+    assert json.loads(lines[0])["payload"]["after"]["c"] == {
+        "dimensions": 3000, "vector": [[1, 201], [9, 209]]}
+
+
 # type, literal of SQL, the parts that are not null
 STRUCTURED = [
     ("date", "2016-11-04", {"year": 2016, "month": 11, "day": 4}),

@@ -30,6 +30,10 @@ enum {
     OID_GEOMETRY,
     OID_GEOGRAPHY,
     OID_GEOMETRY_ARRAY,
+    OID_VECTOR,
+    OID_HALF_VECTOR,
+    OID_SPARSE_VECTOR,
+    OID_VECTOR_ARRAY,
 };
 
 static const struct encode_context context = {.source = "shop",
@@ -80,6 +84,17 @@ static struct type_info type_of(uint32_t oid)
         return type;
     case OID_GEOMETRY_ARRAY:
         return type_array_of(type_of(OID_GEOMETRY), ':');
+    case OID_VECTOR:
+        type.family = TYPE_FAMILY_VECTOR;
+        return type;
+    case OID_HALF_VECTOR:
+        type.family = TYPE_FAMILY_HALF_VECTOR;
+        return type;
+    case OID_SPARSE_VECTOR:
+        type.family = TYPE_FAMILY_SPARSE_VECTOR;
+        return type;
+    case OID_VECTOR_ARRAY:
+        return type_array_of(type_of(OID_VECTOR), ',');
     case OID_ENUM_ARRAY:
         return type_array_of(type_of(OID_ENUM), ',');
     case OID_HSTORE_ARRAY:
@@ -916,6 +931,34 @@ static const struct value_case value_cases[] = {
      "{\"wkb\":\"AQEAACDmEAAAHHxhMlXeZUB4eqUsQ1xCwA==\",\"srid\":4326}"},
     {OID_GEOMETRY_ARRAY, -1, DEFAULTS, "{0101000020730C00001C7C613255DE6540787AA52C435C42C0:NULL}",
      "[{\"wkb\":\"AQEAACBzDAAAHHxhMlXeZUB4eqUsQ1xCwA==\",\"srid\":3187,\"extensions\":null},null]"},
+    /* Numbers as pgvector prints them. */
+    {OID_VECTOR, -1, DEFAULTS, "[1,2,3]", "[1,2,3]"},
+    {OID_VECTOR, -1, DEFAULTS, "[-1.5,1e-07,0]", "[-1.5,1e-07,0]"},
+    {OID_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,2", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,NaN]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1]]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "1", NULL},
+    {OID_HALF_VECTOR, -1, DEFAULTS, "[101,102.5]", "[101,102.5]"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:201,9:209}/3000",
+     "{\"dimensions\":3000,\"vector\":[[1,201],[9,209]]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{}/5", "{\"dimensions\":5,\"vector\":[]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{32767:-1e+20}/32767",
+     "{\"dimensions\":32767,\"vector\":[[32767,-1e+20]]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/32768", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/99999999999", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{2:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1,}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "1:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "", NULL},
+    {OID_VECTOR_ARRAY, -1, DEFAULTS, "{\"[1,2]\",NULL}", "[[1,2],null]"},
     /* Types that Debezium has no form for. */
     {791, -1, DEFAULTS, "{$1.00}", "\"{$1.00}\""},
     {4451, -1, DEFAULTS, "{[1,2)}", "\"{[1,2)}\""},
@@ -1070,6 +1113,9 @@ static const struct absent_case {
      NULL},
     {OID_GEOGRAPHY, -1, DEFAULTS, "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}", NULL},
     {OID_GEOMETRY_ARRAY, -1, DEFAULTS, "[]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_HALF_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{\"dimensions\":0,\"vector\":[]}", NULL},
     {600, -1, DEFAULTS,
      "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}", NULL},
 };
@@ -1351,6 +1397,18 @@ static const struct schema_case {
      "\"type\":\"string\",\"optional\":false},\"optional\":true,\"field\":\"extensions\"}],"
      "\"optional\":true,\"name\":\"io.debezium.data.geometry.Geometry\",\"version\":2,\"doc\":"
      "\"Geometry\"},\"optional\":true"},
+    {OID_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"array\",\"items\":{\"type\":\"double\",\"optional\":false},\"optional\":true,"
+     "\"name\":\"io.debezium.data.DoubleVector\",\"version\":1"},
+    {OID_HALF_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"array\",\"items\":{\"type\":\"float\",\"optional\":false},\"optional\":true,"
+     "\"name\":\"io.debezium.data.FloatVector\",\"version\":1"},
+    {OID_SPARSE_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int16\",\"optional\":false,\"field\":"
+     "\"dimensions\"},{\"type\":\"map\",\"keys\":{\"type\":\"int16\",\"optional\":false},"
+     "\"values\":{\"type\":\"double\",\"optional\":false},\"optional\":false,\"field\":\"vector\"}]"
+     ",\"optional\":true,\"name\":\"io.debezium.data.SparseDoubleVector\",\"version\":1,\"doc\":"
+     "\"Sparse double vector\""},
     {OID_ENUM, -1, WITH(.schemas = true),
      "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1"},
 };
