@@ -29,9 +29,8 @@ void debezium_int64_write(int64_t number, struct bytes *out);
 void debezium_double_write(struct debezium_writer *writer, const struct debezium_column *column,
                            const char *text, size_t size, struct bytes *out);
 
-/* Makes the marker of values that were not sent; NULL: Debezium's own. Memory that is out shows in
- * bytes_ok() of it. */
-void debezium_marker_make(struct debezium_writer *writer, const char *setting);
+/* Makes the marker of values that were not sent; NULL: Debezium's own. False: memory is out. */
+bool debezium_marker_make(struct debezium_writer *writer, const char *setting);
 
 /* The marker as a value of the column. False: its type has none, and nothing was appended. */
 bool debezium_marker_write(const struct debezium_writer *writer,

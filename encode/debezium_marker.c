@@ -12,6 +12,9 @@
 
 enum { MARKER_MAX = 4096, MD5_SIZE = 16 };
 
+/* The marker twice, each byte with at most six of JSON, and what json.h asks room for beyond that. */
+enum { MARKER_MAP_MAX = 2 * 6 * MARKER_MAX + JSON_REQUEST_MAX };
+
 /* False: these are no pairs of digits, which the conf refuses. */
 static bool append_hex(const char *digits, struct bytes *out)
 {
@@ -47,24 +50,32 @@ static void make_uuid(struct debezium_writer *writer)
     }
 }
 
-void debezium_marker_make(struct debezium_writer *writer, const char *setting)
+static void write_text(const struct debezium_writer *writer, struct bytes *out)
+{
+    json_write_string(out, (const char *)writer->marker.data, writer->marker.size);
+}
+
+bool debezium_marker_make(struct debezium_writer *writer, const char *setting)
 {
     static const char prefix[] = "hex:";
     const char *text = setting != NULL ? setting : DEBEZIUM_UNAVAILABLE_VALUE;
     bytes_init(&writer->marker, MARKER_MAX);
+    bytes_init(&writer->marker_map, MARKER_MAP_MAX);
     if (strncmp(text, prefix, sizeof(prefix) - 1) != 0 ||
         !append_hex(text + sizeof(prefix) - 1, &writer->marker)) {
         bytes_clear(&writer->marker);
         bytes_append_text(&writer->marker, text);
     }
-    if (bytes_ok(&writer->marker)) {
-        make_uuid(writer);
+    if (!bytes_ok(&writer->marker)) {
+        return false;
     }
-}
-
-static void write_text(const struct debezium_writer *writer, struct bytes *out)
-{
-    json_write_string(out, (const char *)writer->marker.data, writer->marker.size);
+    make_uuid(writer);
+    bytes_append_char(&writer->marker_map, '{');
+    write_text(writer, &writer->marker_map);
+    bytes_append_char(&writer->marker_map, ':');
+    write_text(writer, &writer->marker_map);
+    bytes_append_char(&writer->marker_map, '}');
+    return bytes_ok(&writer->marker_map);
 }
 
 /* Java's bytes are signed. */
@@ -82,23 +93,27 @@ static bool write_scalar(const struct debezium_writer *writer, enum debezium_kin
                          struct bytes *out)
 {
     switch (kind) {
-    case DEBEZIUM_BYTES:
     case DEBEZIUM_BYTES_AS_STRING:
+        if (writer->settings.binary == DEBEZIUM_BINARY_HEX) { /* the text, not its digits */
+            write_text(writer, out);
+            return true;
+        }
+        debezium_bytes_write(writer, writer->marker.data, writer->marker.size, out);
+        return true;
+    case DEBEZIUM_BYTES:
         debezium_bytes_write(writer, writer->marker.data, writer->marker.size, out);
         return true;
     case DEBEZIUM_HSTORE_AS_MAP:
-        bytes_append_char(out, '{');
-        write_text(writer, out);
-        bytes_append_char(out, ':');
-        write_text(writer, out);
-        bytes_append_char(out, '}');
+        bytes_append(out, writer->marker_map.data, writer->marker_map.size);
+        return true;
+    case DEBEZIUM_HSTORE_AS_JSON:
+        json_write_string(out, (const char *)writer->marker_map.data, writer->marker_map.size);
         return true;
     case DEBEZIUM_STRING:
     case DEBEZIUM_JSON:
     case DEBEZIUM_XML:
     case DEBEZIUM_TSVECTOR:
     case DEBEZIUM_LTREE:
-    case DEBEZIUM_HSTORE_AS_JSON:
     case DEBEZIUM_DECIMAL_AS_STRING:
         write_text(writer, out);
         return true;
@@ -113,6 +128,7 @@ static bool write_array(const struct debezium_writer *writer, enum debezium_kind
     switch (element) {
     case DEBEZIUM_INT32:
     case DEBEZIUM_INT64:
+    case DEBEZIUM_DATE:
         bytes_append_char(out, '[');
         write_codes(writer, out);
         break;
@@ -125,6 +141,7 @@ static bool write_array(const struct debezium_writer *writer, enum debezium_kind
         bytes_append_char(out, '"');
         break;
     case DEBEZIUM_STRING:
+    case DEBEZIUM_JSON:
     case DEBEZIUM_BYTES:
     case DEBEZIUM_BYTES_AS_STRING:
         bytes_append_char(out, '[');

@@ -22,7 +22,7 @@ static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that t
 static const char hint_decimal[] = "set debezium.decimal of the target to double or string";
 static const char hint_time[] = "set debezium.time of the target to structured or isostring";
 
-void debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings)
+bool debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings)
 {
     const struct debezium_settings *debezium = &settings->debezium;
     *writer = (struct debezium_writer){
@@ -30,16 +30,17 @@ void debezium_writer_init(struct debezium_writer *writer, const struct encode_se
         .special_values = settings->special_values,
         .lenient = settings->lenient,
     };
-    debezium_marker_make(writer, debezium->unavailable_value);
     bytes_init(&writer->scratch, UINT32_MAX);
     bytes_init(&writer->inner, UINT32_MAX);
     bytes_init(&writer->number, UINT32_MAX);
     bytes_init(&writer->json, UINT32_MAX);
+    return debezium_marker_make(writer, debezium->unavailable_value);
 }
 
 void debezium_writer_release(struct debezium_writer *writer)
 {
     bytes_release(&writer->marker);
+    bytes_release(&writer->marker_map);
     bytes_release(&writer->scratch);
     bytes_release(&writer->inner);
     bytes_release(&writer->number);
