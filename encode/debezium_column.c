@@ -10,6 +10,7 @@ enum {
 enum type_oid {
     OID_BOOL = 16,
     OID_BYTEA = 17,
+    OID_CHAR = 18,
     OID_NAME = 19,
     OID_INT8 = 20,
     OID_INT2 = 21,
@@ -60,23 +61,23 @@ static const struct fixed_kind {
     enum debezium_kind kind;
     bool element;
 } fixed_kinds[] = {
-    {OID_BOOL, DEBEZIUM_BOOLEAN, true},     {OID_NAME, DEBEZIUM_STRING, false},
-    {OID_INT8, DEBEZIUM_INT64, true},       {OID_INT2, DEBEZIUM_INT16, true},
-    {OID_INT4, DEBEZIUM_INT32, true},       {OID_TEXT, DEBEZIUM_STRING, true},
-    {OID_OID, DEBEZIUM_INT64, true},        {OID_JSON, DEBEZIUM_JSON, true},
-    {OID_XML, DEBEZIUM_XML, false},         {OID_POINT, DEBEZIUM_POINT, false},
-    {OID_LSEG, DEBEZIUM_LSEG, true},        {OID_PATH, DEBEZIUM_PATH, true},
-    {OID_BOX, DEBEZIUM_BOX, true},          {OID_POLYGON, DEBEZIUM_POLYGON, true},
-    {OID_LINE, DEBEZIUM_LINE, true},        {OID_CIDR, DEBEZIUM_STRING, true},
-    {OID_FLOAT4, DEBEZIUM_FLOAT32, true},   {OID_FLOAT8, DEBEZIUM_FLOAT64, true},
-    {OID_CIRCLE, DEBEZIUM_CIRCLE, true},    {OID_MACADDR8, DEBEZIUM_STRING, true},
-    {OID_MACADDR, DEBEZIUM_STRING, true},   {OID_INET, DEBEZIUM_STRING, true},
-    {OID_BPCHAR, DEBEZIUM_STRING, true},    {OID_VARCHAR, DEBEZIUM_STRING, true},
-    {OID_UUID, DEBEZIUM_UUID, true},        {OID_TSVECTOR, DEBEZIUM_TSVECTOR, false},
-    {OID_JSONB, DEBEZIUM_JSON, true},       {OID_INT4RANGE, DEBEZIUM_STRING, true},
-    {OID_NUMRANGE, DEBEZIUM_STRING, true},  {OID_TSRANGE, DEBEZIUM_STRING, true},
-    {OID_TSTZRANGE, DEBEZIUM_STRING, true}, {OID_DATERANGE, DEBEZIUM_STRING, true},
-    {OID_INT8RANGE, DEBEZIUM_STRING, true},
+    {OID_BOOL, DEBEZIUM_BOOLEAN, true},       {OID_CHAR, DEBEZIUM_STRING, true},
+    {OID_NAME, DEBEZIUM_STRING, false},       {OID_INT8, DEBEZIUM_INT64, true},
+    {OID_INT2, DEBEZIUM_INT16, true},         {OID_INT4, DEBEZIUM_INT32, true},
+    {OID_TEXT, DEBEZIUM_STRING, true},        {OID_OID, DEBEZIUM_INT64, true},
+    {OID_JSON, DEBEZIUM_JSON, true},          {OID_XML, DEBEZIUM_XML, false},
+    {OID_POINT, DEBEZIUM_POINT, false},       {OID_LSEG, DEBEZIUM_LSEG, true},
+    {OID_PATH, DEBEZIUM_PATH, true},          {OID_BOX, DEBEZIUM_BOX, true},
+    {OID_POLYGON, DEBEZIUM_POLYGON, true},    {OID_LINE, DEBEZIUM_LINE, true},
+    {OID_CIDR, DEBEZIUM_STRING, true},        {OID_FLOAT4, DEBEZIUM_FLOAT32, true},
+    {OID_FLOAT8, DEBEZIUM_FLOAT64, true},     {OID_CIRCLE, DEBEZIUM_CIRCLE, true},
+    {OID_MACADDR8, DEBEZIUM_STRING, true},    {OID_MACADDR, DEBEZIUM_STRING, true},
+    {OID_INET, DEBEZIUM_STRING, true},        {OID_BPCHAR, DEBEZIUM_STRING, true},
+    {OID_VARCHAR, DEBEZIUM_STRING, true},     {OID_UUID, DEBEZIUM_UUID, true},
+    {OID_TSVECTOR, DEBEZIUM_TSVECTOR, false}, {OID_JSONB, DEBEZIUM_JSON, true},
+    {OID_INT4RANGE, DEBEZIUM_STRING, true},   {OID_NUMRANGE, DEBEZIUM_STRING, true},
+    {OID_TSRANGE, DEBEZIUM_STRING, true},     {OID_TSTZRANGE, DEBEZIUM_STRING, true},
+    {OID_DATERANGE, DEBEZIUM_STRING, true},   {OID_INT8RANGE, DEBEZIUM_STRING, true},
 };
 
 static enum debezium_kind date_kind(enum debezium_time mode)

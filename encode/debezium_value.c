@@ -610,7 +610,7 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
 
 #define ORIGIN "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
 
-/* What stands for null in a column that may not be null, such as one that a key-only row lacks. */
+/* The zero of a kind that has the same one in every column. */
 static const char *fallback(const struct debezium_column *column)
 {
     switch (column->kind) {
@@ -622,9 +622,6 @@ static const char *fallback(const struct debezium_column *column)
         return "\"AA==\"";
     case DEBEZIUM_VARIABLE_DECIMAL:
         return "{\"scale\":0,\"value\":\"AA==\"}";
-    case DEBEZIUM_DECIMAL_AS_STRING:
-    case DEBEZIUM_MONEY_AS_STRING:
-        return "\"0\"";
     case DEBEZIUM_DATE_ISO:
         return "\"1970-01-01Z\"";
     case DEBEZIUM_TIME_ISO:
@@ -635,7 +632,6 @@ static const char *fallback(const struct debezium_column *column)
         return "\"1970-01-01T00:00:00Z\"";
     case DEBEZIUM_INTERVAL_TEXT:
         return "\"P0Y0M0DT0H0M0S\"";
-    case DEBEZIUM_JSON:
     case DEBEZIUM_HSTORE_AS_JSON:
         return "\"{}\"";
     case DEBEZIUM_HSTORE_AS_MAP:
@@ -678,6 +674,7 @@ static const char *fallback(const struct debezium_column *column)
     case DEBEZIUM_BYTES_AS_STRING:
     case DEBEZIUM_BITS:
     case DEBEZIUM_UUID:
+    case DEBEZIUM_JSON:
     case DEBEZIUM_XML:
     case DEBEZIUM_ENUM:
     case DEBEZIUM_TSVECTOR:
@@ -717,6 +714,20 @@ static void write_array(struct debezium_writer *writer, const struct debezium_co
                     value->text, value->size, out);
 }
 
+/* What stands for null in a column that may not be null, such as one that a key-only row lacks. */
+static void write_zero(const struct debezium_column *column, struct bytes *out)
+{
+    if (column->kind == DEBEZIUM_DECIMAL_AS_STRING || column->kind == DEBEZIUM_MONEY_AS_STRING) {
+        bytes_append_text(out, column->scale > 0 ? "\"0." : "\"0");
+        for (int32_t i = 0; i < column->scale; i++) {
+            bytes_append_char(out, '0');
+        }
+        bytes_append_char(out, '"');
+    } else if (!debezium_structured_zero(column, out)) {
+        bytes_append_text(out, fallback(column));
+    }
+}
+
 /* The source asks for no binary form. */
 static void write_binary(struct debezium_writer *writer, const struct debezium_column *column,
                          const struct row_value *value, struct bytes *out)
@@ -742,8 +753,8 @@ void debezium_value_write(struct debezium_writer *writer, const struct debezium_
     case ROW_NULL:
         if (column->optional) {
             BYTES_APPEND_LITERAL(out, "null");
-        } else if (!debezium_structured_zero(column, out)) {
-            bytes_append_text(out, fallback(column));
+        } else {
+            write_zero(column, out);
         }
         break;
     case ROW_UNCHANGED:
