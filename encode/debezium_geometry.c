@@ -55,11 +55,17 @@ static bool is_special(const char *text, size_t size)
            (size == 9 && memcmp(text, "-Infinity", 9) == 0);
 }
 
+static bool is_delimiter(char character)
+{
+    static const char delimiters[] = ",()[]{}<>";
+    return memchr(delimiters, character, sizeof(delimiters) - 1) != NULL;
+}
+
 /* Takes what is left up to a comma or a bracket. */
 static bool take_number(struct cursor *cursor, struct coordinate *ret_number)
 {
     const char *start = cursor->at;
-    while (cursor->at < cursor->end && memchr(",()[]{}<>", *cursor->at, 9) == NULL) {
+    while (cursor->at < cursor->end && !is_delimiter(*cursor->at)) {
         cursor->at++;
     }
     size_t size = (size_t)(cursor->at - start);
@@ -100,10 +106,11 @@ static void append_double(double number, struct bytes *out)
     append_u32((uint32_t)(bits >> 32), out);
 }
 
-static void append_place(double x, double y, struct bytes *out)
+static void append_place(const struct coordinate *horizontal, const struct coordinate *vertical,
+                         struct bytes *out)
 {
-    append_double(x, out);
-    append_double(y, out);
+    append_double(horizontal->value, out);
+    append_double(vertical->value, out);
 }
 
 static void append_head(uint32_t type, struct bytes *out)
@@ -126,7 +133,7 @@ static void write_place(struct debezium_writer *writer, const struct debezium_co
     write_number(writer, column, ",\"y\":", &place->y, out);
     bytes_clear(&writer->number);
     append_head(WKB_POINT, &writer->number);
-    append_place(place->x.value, place->y.value, &writer->number);
+    append_place(&place->x, &place->y, &writer->number);
     writer->scratch_failed = writer->scratch_failed || !bytes_ok(&writer->number);
     BYTES_APPEND_LITERAL(out, ",\"wkb\":");
     json_write_base64(out, writer->number.data, writer->number.size);
@@ -165,17 +172,16 @@ static bool write_circle(struct debezium_writer *writer, const struct debezium_c
 static bool write_line(struct debezium_writer *writer, const struct debezium_column *column,
                        struct cursor cursor, struct bytes *out)
 {
-    struct coordinate a;
-    struct coordinate b;
-    struct coordinate c;
-    if (!take(&cursor, '{') || !take_number(&cursor, &a) || !take(&cursor, ',') ||
-        !take_number(&cursor, &b) || !take(&cursor, ',') || !take_number(&cursor, &c) ||
-        !take(&cursor, '}') || cursor.at != cursor.end) {
+    static const char *const names[] = {"{\"a\":", ",\"b\":", ",\"c\":"};
+    struct coordinate factors[3];
+    if (!take(&cursor, '{') || !take_number(&cursor, &factors[0]) || !take(&cursor, ',') ||
+        !take_number(&cursor, &factors[1]) || !take(&cursor, ',') ||
+        !take_number(&cursor, &factors[2]) || !take(&cursor, '}') || cursor.at != cursor.end) {
         return false;
     }
-    write_number(writer, column, "{\"a\":", &a, out);
-    write_number(writer, column, ",\"b\":", &b, out);
-    write_number(writer, column, ",\"c\":", &c, out);
+    for (size_t i = 0; i < 3; i++) {
+        write_number(writer, column, names[i], &factors[i], out);
+    }
     bytes_append_char(out, '}');
     return true;
 }
@@ -192,11 +198,11 @@ static bool append_box(struct cursor cursor, struct bytes *wkb)
     append_head(WKB_POLYGON, wkb);
     append_u32(1, wkb);
     append_u32(5, wkb);
-    append_place(first.x.value, first.y.value, wkb);
-    append_place(first.x.value, second.y.value, wkb);
-    append_place(second.x.value, second.y.value, wkb);
-    append_place(second.x.value, first.y.value, wkb);
-    append_place(first.x.value, first.y.value, wkb);
+    append_place(&first.x, &first.y, wkb);
+    append_place(&first.x, &second.y, wkb);
+    append_place(&second.x, &second.y, wkb);
+    append_place(&second.x, &first.y, wkb);
+    append_place(&first.x, &first.y, wkb);
     return true;
 }
 
@@ -222,13 +228,13 @@ static bool append_places(struct cursor cursor, const char brackets[2], bool rin
         if (count++ == 0) {
             first = last;
         }
-        append_place(last.x.value, last.y.value, wkb);
+        append_place(&last.x, &last.y, wkb);
     } while (take(&cursor, ','));
     if (!take(&cursor, brackets[1]) || cursor.at != cursor.end) {
         return false;
     }
     if (ring && count > 1 && (first.x.value != last.x.value || first.y.value != last.y.value)) {
-        append_place(first.x.value, first.y.value, wkb);
+        append_place(&first.x, &first.y, wkb);
         count++;
     }
     if (bytes_ok(wkb)) {
@@ -288,9 +294,9 @@ static bool write_shape(struct debezium_writer *writer, enum debezium_kind kind,
 static uint32_t ewkb_u32(const char *digits, bool little)
 {
     uint32_t number = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        uint32_t byte = (uint32_t)debezium_hex_value(digits[2 * i]) << 4 |
-                        ((uint32_t)debezium_hex_value(digits[2 * i + 1]) & 15);
+    for (unsigned i = 0; i < 4; i++, digits += 2) {
+        uint32_t byte = (uint32_t)debezium_hex_value(digits[0]) << 4 |
+                        ((uint32_t)debezium_hex_value(digits[1]) & 15);
         number |= (byte & 0xff) << 8 * (little ? i : 3 - i);
     }
     return number;

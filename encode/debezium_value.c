@@ -499,6 +499,41 @@ static void write_boolean(struct debezium_writer *writer, const struct debezium_
     }
 }
 
+/* The kinds that have a file of their own. False: it is none of them. */
+static bool write_composed(struct debezium_writer *writer, const struct debezium_column *column,
+                           enum debezium_kind kind, const char *text, size_t size,
+                           struct bytes *out)
+{
+    switch (kind) {
+    case DEBEZIUM_DATE_STRUCT:
+    case DEBEZIUM_TIME_STRUCT:
+    case DEBEZIUM_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIME_STRUCT:
+    case DEBEZIUM_DURATION_STRUCT:
+        debezium_structured_write(writer, column, kind, text, size, out);
+        return true;
+    case DEBEZIUM_POINT:
+    case DEBEZIUM_BOX:
+    case DEBEZIUM_LSEG:
+    case DEBEZIUM_PATH:
+    case DEBEZIUM_POLYGON:
+    case DEBEZIUM_CIRCLE:
+    case DEBEZIUM_LINE:
+    case DEBEZIUM_GEOMETRY:
+    case DEBEZIUM_GEOGRAPHY:
+        debezium_geometry_write(writer, column, kind, text, size, out);
+        return true;
+    case DEBEZIUM_VECTOR:
+    case DEBEZIUM_HALF_VECTOR:
+    case DEBEZIUM_SPARSE_VECTOR:
+        debezium_vector_write(writer, column, kind, text, size, out);
+        return true;
+    default:
+        return false;
+    }
+}
+
 void debezium_scalar_write(struct debezium_writer *writer, const struct debezium_column *column,
                            enum debezium_kind kind, const char *text, size_t size,
                            struct bytes *out)
@@ -566,46 +601,16 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_INTERVAL_TEXT:
         write_interval(writer, column, kind, text, size, out);
         return;
-    case DEBEZIUM_DATE_STRUCT:
-    case DEBEZIUM_TIME_STRUCT:
-    case DEBEZIUM_TIMESTAMP_STRUCT:
-    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
-    case DEBEZIUM_ZONED_TIME_STRUCT:
-    case DEBEZIUM_DURATION_STRUCT:
-        debezium_structured_write(writer, column, kind, text, size, out);
-        return;
     case DEBEZIUM_HSTORE_AS_JSON:
     case DEBEZIUM_HSTORE_AS_MAP:
         write_hstore(writer, column, kind, text, size, out);
         return;
-    case DEBEZIUM_POINT:
-    case DEBEZIUM_BOX:
-    case DEBEZIUM_LSEG:
-    case DEBEZIUM_PATH:
-    case DEBEZIUM_POLYGON:
-    case DEBEZIUM_CIRCLE:
-    case DEBEZIUM_LINE:
-    case DEBEZIUM_GEOMETRY:
-    case DEBEZIUM_GEOGRAPHY:
-        debezium_geometry_write(writer, column, kind, text, size, out);
-        return;
-    case DEBEZIUM_VECTOR:
-    case DEBEZIUM_HALF_VECTOR:
-    case DEBEZIUM_SPARSE_VECTOR:
-        debezium_vector_write(writer, column, kind, text, size, out);
-        return;
-    case DEBEZIUM_STRING:
-    case DEBEZIUM_UUID:
-    case DEBEZIUM_JSON:
-    case DEBEZIUM_XML:
-    case DEBEZIUM_ENUM:
-    case DEBEZIUM_TSVECTOR:
-    case DEBEZIUM_LTREE:
-    case DEBEZIUM_ARRAY:
-    case DEBEZIUM_KINDS:
+    default:
         break;
     }
-    json_write_string(out, text, size);
+    if (!write_composed(writer, column, kind, text, size, out)) {
+        json_write_string(out, text, size);
+    }
 }
 
 #define ORIGIN "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
