@@ -521,13 +521,11 @@ static const struct conf_table cloudevents_table = {
 /* The values are those of encode/debezium_settings.h. */
 static const struct conf_choice debezium_decimals[] = {
     {"precise", 0}, {"double", 1}, {"string", 2}, {NULL, 0}};
-static const struct conf_choice debezium_times[] = {{"adaptive", 0},
-                                                    {"adaptive_time_microseconds", 1},
-                                                    {"connect", 2},
-                                                    {"isostring", 3},
-                                                    {"microseconds", 4},
-                                                    {"nanoseconds", 5},
-                                                    {NULL, 0}};
+static const struct conf_choice debezium_times[] = {
+    {"adaptive", 0},     {"adaptive_time_microseconds", 1},
+    {"connect", 2},      {"isostring", 3},
+    {"microseconds", 4}, {"nanoseconds", 5},
+    {"structured", 6},   {NULL, 0}};
 static const struct conf_choice debezium_binaries[] = {
     {"bytes", 0}, {"base64", 1}, {"base64-url-safe", 2}, {"hex", 3}, {NULL, 0}};
 static const struct conf_choice debezium_intervals[] = {{"numeric", 0}, {"string", 1}, {NULL, 0}};
@@ -536,10 +534,14 @@ static const struct conf_choice debezium_hstores[] = {{"json", 0}, {"map", 1}, {
 static const char *check_debezium(const void *section, const char **ret_key)
 {
     const struct settings_debezium *debezium = section;
+    const char *value = debezium->unavailable_value;
     *ret_key = "unavailable_value";
-    return debezium->unavailable_value != NULL &&
-                   strncmp(debezium->unavailable_value, "hex:", 4) == 0
-               ? "\"unavailable_value\" is taken as it stands; bytes after `hex:` are not available"
+    if (value == NULL || strncmp(value, "hex:", 4) != 0) {
+        return NULL;
+    }
+    size_t digits = strspn(value + 4, "0123456789abcdefABCDEF");
+    return digits == 0 || digits % 2 != 0 || value[4 + digits] != '\0'
+               ? "behind `hex:` of \"unavailable_value\" stand pairs of hexadecimal digits"
                : NULL;
 }
 
@@ -566,7 +568,9 @@ static const struct conf_option debezium_options[] = {
      .offset = offsetof(struct settings_debezium, time),
      .value_default = "adaptive",
      .choices = debezium_times,
-     .help = "The unit of `date`, `time` and `timestamp` (Debezium's `time.precision.mode`).",
+     .help = "The unit of `date`, `time` and `timestamp` (Debezium's `time.precision.mode`). "
+             "`structured`: objects of year, month and so on, also for the types with a zone and "
+             "for intervals.",
      .example = "adaptive"},
     {.key = "binary",
      .type = CONF_CHOICE,
@@ -597,7 +601,8 @@ static const struct conf_option debezium_options[] = {
      .minimum = 1,
      .maximum = 1000,
      .help = "What stands in the place of a large value that the server does not send, because the "
-             "update did not change it.",
+             "update did not change it. Bytes that are no text stand behind `hex:`, as in "
+             "`hex:00ff`.",
      .example = SETTINGS_UNAVAILABLE_VALUE},
     {.key = "topic_prefix",
      .type = CONF_TEXT,

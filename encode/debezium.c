@@ -177,7 +177,10 @@ static enum fan_status debezium_create(const struct encode_settings *settings,
     debezium->counts = settings->transactions;
     debezium->prefix =
         settings->debezium.topic_prefix != NULL ? settings->debezium.topic_prefix : context->source;
-    debezium_writer_init(&debezium->writer, settings);
+    if (!debezium_writer_init(&debezium->writer, settings)) {
+        debezium_destroy(&debezium->base);
+        return fan_fail(reterr, FAN_RETRY, "could not make an encoder: out of memory");
+    }
     make_names(debezium, context);
     if (settings->debezium.schemas) {
         make_heads(debezium);

@@ -10,6 +10,7 @@ enum {
 enum type_oid {
     OID_BOOL = 16,
     OID_BYTEA = 17,
+    OID_CHAR = 18,
     OID_NAME = 19,
     OID_INT8 = 20,
     OID_INT2 = 21,
@@ -19,9 +20,15 @@ enum type_oid {
     OID_JSON = 114,
     OID_XML = 142,
     OID_POINT = 600,
+    OID_LSEG = 601,
+    OID_PATH = 602,
+    OID_BOX = 603,
+    OID_POLYGON = 604,
+    OID_LINE = 628,
     OID_CIDR = 650,
     OID_FLOAT4 = 700,
     OID_FLOAT8 = 701,
+    OID_CIRCLE = 718,
     OID_MACADDR8 = 774,
     OID_MONEY = 790,
     OID_MACADDR = 829,
@@ -54,35 +61,23 @@ static const struct fixed_kind {
     enum debezium_kind kind;
     bool element;
 } fixed_kinds[] = {
-    {OID_BOOL, DEBEZIUM_BOOLEAN, true},
-    {OID_NAME, DEBEZIUM_STRING, false},
-    {OID_INT8, DEBEZIUM_INT64, true},
-    {OID_INT2, DEBEZIUM_INT16, true},
-    {OID_INT4, DEBEZIUM_INT32, true},
-    {OID_TEXT, DEBEZIUM_STRING, true},
-    {OID_OID, DEBEZIUM_INT64, true},
-    {OID_JSON, DEBEZIUM_JSON, true},
-    {OID_XML, DEBEZIUM_XML, false},
-    {OID_POINT, DEBEZIUM_POINT, false},
-    {OID_CIDR, DEBEZIUM_STRING, true},
-    {OID_FLOAT4, DEBEZIUM_FLOAT32, true},
-    {OID_FLOAT8, DEBEZIUM_FLOAT64, true},
-    {OID_MACADDR8, DEBEZIUM_STRING, true},
-    {OID_MACADDR, DEBEZIUM_STRING, true},
-    {OID_INET, DEBEZIUM_STRING, true},
-    {OID_BPCHAR, DEBEZIUM_STRING, true},
-    {OID_VARCHAR, DEBEZIUM_STRING, true},
-    {OID_TIMESTAMPTZ, DEBEZIUM_ZONED_TIMESTAMP, true},
-    {OID_TIMETZ, DEBEZIUM_ZONED_TIME, true},
-    {OID_UUID, DEBEZIUM_UUID, true},
-    {OID_TSVECTOR, DEBEZIUM_TSVECTOR, false},
-    {OID_JSONB, DEBEZIUM_JSON, true},
-    {OID_INT4RANGE, DEBEZIUM_STRING, true},
-    {OID_NUMRANGE, DEBEZIUM_STRING, true},
-    {OID_TSRANGE, DEBEZIUM_STRING, true},
-    {OID_TSTZRANGE, DEBEZIUM_STRING, true},
-    {OID_DATERANGE, DEBEZIUM_STRING, true},
-    {OID_INT8RANGE, DEBEZIUM_STRING, true},
+    {OID_BOOL, DEBEZIUM_BOOLEAN, true},       {OID_CHAR, DEBEZIUM_STRING, true},
+    {OID_NAME, DEBEZIUM_STRING, false},       {OID_INT8, DEBEZIUM_INT64, true},
+    {OID_INT2, DEBEZIUM_INT16, true},         {OID_INT4, DEBEZIUM_INT32, true},
+    {OID_TEXT, DEBEZIUM_STRING, true},        {OID_OID, DEBEZIUM_INT64, true},
+    {OID_JSON, DEBEZIUM_JSON, true},          {OID_XML, DEBEZIUM_XML, false},
+    {OID_POINT, DEBEZIUM_POINT, false},       {OID_LSEG, DEBEZIUM_LSEG, true},
+    {OID_PATH, DEBEZIUM_PATH, true},          {OID_BOX, DEBEZIUM_BOX, true},
+    {OID_POLYGON, DEBEZIUM_POLYGON, true},    {OID_LINE, DEBEZIUM_LINE, true},
+    {OID_CIDR, DEBEZIUM_STRING, true},        {OID_FLOAT4, DEBEZIUM_FLOAT32, true},
+    {OID_FLOAT8, DEBEZIUM_FLOAT64, true},     {OID_CIRCLE, DEBEZIUM_CIRCLE, true},
+    {OID_MACADDR8, DEBEZIUM_STRING, true},    {OID_MACADDR, DEBEZIUM_STRING, true},
+    {OID_INET, DEBEZIUM_STRING, true},        {OID_BPCHAR, DEBEZIUM_STRING, true},
+    {OID_VARCHAR, DEBEZIUM_STRING, true},     {OID_UUID, DEBEZIUM_UUID, true},
+    {OID_TSVECTOR, DEBEZIUM_TSVECTOR, false}, {OID_JSONB, DEBEZIUM_JSON, true},
+    {OID_INT4RANGE, DEBEZIUM_STRING, true},   {OID_NUMRANGE, DEBEZIUM_STRING, true},
+    {OID_TSRANGE, DEBEZIUM_STRING, true},     {OID_TSTZRANGE, DEBEZIUM_STRING, true},
+    {OID_DATERANGE, DEBEZIUM_STRING, true},   {OID_INT8RANGE, DEBEZIUM_STRING, true},
 };
 
 static enum debezium_kind date_kind(enum debezium_time mode)
@@ -92,6 +87,8 @@ static enum debezium_kind date_kind(enum debezium_time mode)
         return DEBEZIUM_DATE_CONNECT;
     case DEBEZIUM_TIME_ISOSTRING:
         return DEBEZIUM_DATE_ISO;
+    case DEBEZIUM_TIME_STRUCTURED:
+        return DEBEZIUM_DATE_STRUCT;
     case DEBEZIUM_TIME_ADAPTIVE:
     case DEBEZIUM_TIME_ADAPTIVE_TIME_MICROSECONDS:
     case DEBEZIUM_TIME_MICROSECONDS:
@@ -113,6 +110,8 @@ static enum debezium_kind time_kind(enum debezium_time mode, int32_t precision)
         return DEBEZIUM_TIME_OF_CONNECT;
     case DEBEZIUM_TIME_ISOSTRING:
         return DEBEZIUM_TIME_ISO;
+    case DEBEZIUM_TIME_STRUCTURED:
+        return DEBEZIUM_TIME_STRUCT;
     case DEBEZIUM_TIME_NANOSECONDS:
         return DEBEZIUM_TIME_NANOS;
     case DEBEZIUM_TIME_ADAPTIVE:
@@ -131,6 +130,8 @@ static enum debezium_kind timestamp_kind(enum debezium_time mode, int32_t precis
         return DEBEZIUM_TIMESTAMP_CONNECT;
     case DEBEZIUM_TIME_ISOSTRING:
         return DEBEZIUM_TIMESTAMP_ISO;
+    case DEBEZIUM_TIME_STRUCTURED:
+        return DEBEZIUM_TIMESTAMP_STRUCT;
     case DEBEZIUM_TIME_NANOSECONDS:
         return DEBEZIUM_TIMESTAMP_NANOS;
     case DEBEZIUM_TIME_ADAPTIVE:
@@ -195,6 +196,16 @@ static enum debezium_kind family_kind(const struct debezium_settings *settings,
     case TYPE_FAMILY_HSTORE:
         return settings->hstore == DEBEZIUM_HSTORE_MAP ? DEBEZIUM_HSTORE_AS_MAP
                                                        : DEBEZIUM_HSTORE_AS_JSON;
+    case TYPE_FAMILY_GEOMETRY:
+        return DEBEZIUM_GEOMETRY;
+    case TYPE_FAMILY_GEOGRAPHY:
+        return DEBEZIUM_GEOGRAPHY;
+    case TYPE_FAMILY_VECTOR:
+        return DEBEZIUM_VECTOR;
+    case TYPE_FAMILY_HALF_VECTOR:
+        return DEBEZIUM_HALF_VECTOR;
+    case TYPE_FAMILY_SPARSE_VECTOR:
+        return DEBEZIUM_SPARSE_VECTOR;
     case TYPE_FAMILY_CITEXT:
     case TYPE_FAMILY_NONE:
         break;
@@ -207,6 +218,7 @@ static enum debezium_kind scalar_kind(const struct debezium_settings *settings, 
                                       enum type_family family, int32_t modifier,
                                       struct debezium_column *plan, bool *ret_element)
 {
+    bool structured = settings->time == DEBEZIUM_TIME_STRUCTURED;
     *ret_element = true;
     switch (oid) {
     case OID_BYTEA:
@@ -220,6 +232,10 @@ static enum debezium_kind scalar_kind(const struct debezium_settings *settings, 
         return time_kind(settings->time, modifier);
     case OID_TIMESTAMP:
         return timestamp_kind(settings->time, modifier);
+    case OID_TIMESTAMPTZ:
+        return structured ? DEBEZIUM_ZONED_TIMESTAMP_STRUCT : DEBEZIUM_ZONED_TIMESTAMP;
+    case OID_TIMETZ:
+        return structured ? DEBEZIUM_ZONED_TIME_STRUCT : DEBEZIUM_ZONED_TIME;
     default:
         break;
     }
@@ -237,8 +253,9 @@ static enum debezium_kind scalar_kind(const struct debezium_settings *settings, 
     case OID_VARBIT:
         return bits_kind(oid, modifier, plan);
     case OID_INTERVAL:
-        return settings->interval == DEBEZIUM_INTERVAL_STRING ? DEBEZIUM_INTERVAL_TEXT
-                                                              : DEBEZIUM_DURATION;
+        return structured                                       ? DEBEZIUM_DURATION_STRUCT
+               : settings->interval == DEBEZIUM_INTERVAL_STRING ? DEBEZIUM_INTERVAL_TEXT
+                                                                : DEBEZIUM_DURATION;
     default:
         return family_kind(settings, family);
     }

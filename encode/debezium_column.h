@@ -37,19 +37,25 @@ enum debezium_kind {
     DEBEZIUM_DATE,
     DEBEZIUM_DATE_CONNECT,
     DEBEZIUM_DATE_ISO,
+    DEBEZIUM_DATE_STRUCT,
     DEBEZIUM_TIME_MILLIS,
     DEBEZIUM_TIME_MICROS,
     DEBEZIUM_TIME_NANOS,
     DEBEZIUM_TIME_OF_CONNECT,
     DEBEZIUM_TIME_ISO,
+    DEBEZIUM_TIME_STRUCT,
     DEBEZIUM_TIMESTAMP_MILLIS,
     DEBEZIUM_TIMESTAMP_MICROS,
     DEBEZIUM_TIMESTAMP_NANOS,
     DEBEZIUM_TIMESTAMP_CONNECT,
     DEBEZIUM_TIMESTAMP_ISO,
+    DEBEZIUM_TIMESTAMP_STRUCT,
     DEBEZIUM_ZONED_TIMESTAMP,
+    DEBEZIUM_ZONED_TIMESTAMP_STRUCT,
     DEBEZIUM_ZONED_TIME,
+    DEBEZIUM_ZONED_TIME_STRUCT,
     DEBEZIUM_DURATION,
+    DEBEZIUM_DURATION_STRUCT,
     DEBEZIUM_INTERVAL_TEXT,
     DEBEZIUM_UUID,
     DEBEZIUM_JSON,
@@ -60,6 +66,17 @@ enum debezium_kind {
     DEBEZIUM_HSTORE_AS_JSON,
     DEBEZIUM_HSTORE_AS_MAP,
     DEBEZIUM_POINT,
+    DEBEZIUM_BOX,
+    DEBEZIUM_LSEG,
+    DEBEZIUM_PATH,
+    DEBEZIUM_POLYGON,
+    DEBEZIUM_CIRCLE,
+    DEBEZIUM_LINE,
+    DEBEZIUM_GEOMETRY, /* of PostGIS */
+    DEBEZIUM_GEOGRAPHY,
+    DEBEZIUM_VECTOR, /* of pgvector */
+    DEBEZIUM_HALF_VECTOR,
+    DEBEZIUM_SPARSE_VECTOR,
     DEBEZIUM_ARRAY,
     DEBEZIUM_KINDS,
 };
@@ -70,7 +87,7 @@ struct debezium_column {
     enum debezium_kind element; /* of an array */
     bool optional;
     int32_t scale;     /* of decimals */
-    int32_t precision; /* all digits of a decimal; those behind a second's point, -1: unspecified */
+    int32_t precision; /* all digits of a decimal; the modifier of other types, -1: unspecified */
     int32_t length;    /* of bits */
 };
 

@@ -6,6 +6,8 @@
 
 #define CONNECT "org.apache.kafka.connect.data."
 #define DEBEZIUM "io.debezium."
+#define POINT_NAME DEBEZIUM "data.geometry.Point"
+#define POINT_DOC "Geometry (POINT)"
 
 /* Type and semantic name of each kind; a NULL name: the type says it all. */
 static const struct kind_schema {
@@ -33,19 +35,25 @@ static const struct kind_schema {
     [DEBEZIUM_DATE] = {"int32", DEBEZIUM "time.Date"},
     [DEBEZIUM_DATE_CONNECT] = {"int32", CONNECT "Date"},
     [DEBEZIUM_DATE_ISO] = {"string", DEBEZIUM "time.IsoDate"},
+    [DEBEZIUM_DATE_STRUCT] = {"struct", DEBEZIUM "time.StructuredDate"},
     [DEBEZIUM_TIME_MILLIS] = {"int32", DEBEZIUM "time.Time"},
     [DEBEZIUM_TIME_MICROS] = {"int64", DEBEZIUM "time.MicroTime"},
     [DEBEZIUM_TIME_NANOS] = {"int64", DEBEZIUM "time.NanoTime"},
     [DEBEZIUM_TIME_OF_CONNECT] = {"int32", CONNECT "Time"},
     [DEBEZIUM_TIME_ISO] = {"string", DEBEZIUM "time.IsoTime"},
+    [DEBEZIUM_TIME_STRUCT] = {"struct", DEBEZIUM "time.StructuredTime"},
     [DEBEZIUM_TIMESTAMP_MILLIS] = {"int64", DEBEZIUM "time.Timestamp"},
     [DEBEZIUM_TIMESTAMP_MICROS] = {"int64", DEBEZIUM "time.MicroTimestamp"},
     [DEBEZIUM_TIMESTAMP_NANOS] = {"int64", DEBEZIUM "time.NanoTimestamp"},
     [DEBEZIUM_TIMESTAMP_CONNECT] = {"int64", CONNECT "Timestamp"},
     [DEBEZIUM_TIMESTAMP_ISO] = {"string", DEBEZIUM "time.IsoTimestamp"},
+    [DEBEZIUM_TIMESTAMP_STRUCT] = {"struct", DEBEZIUM "time.StructuredTimestamp"},
     [DEBEZIUM_ZONED_TIMESTAMP] = {"string", DEBEZIUM "time.ZonedTimestamp"},
+    [DEBEZIUM_ZONED_TIMESTAMP_STRUCT] = {"struct", DEBEZIUM "time.StructuredZonedTimestamp"},
     [DEBEZIUM_ZONED_TIME] = {"string", DEBEZIUM "time.ZonedTime"},
+    [DEBEZIUM_ZONED_TIME_STRUCT] = {"struct", DEBEZIUM "time.StructuredZonedTime"},
     [DEBEZIUM_DURATION] = {"int64", DEBEZIUM "time.MicroDuration"},
+    [DEBEZIUM_DURATION_STRUCT] = {"struct", DEBEZIUM "time.StructuredDuration"},
     [DEBEZIUM_INTERVAL_TEXT] = {"string", DEBEZIUM "time.Interval"},
     [DEBEZIUM_UUID] = {"string", DEBEZIUM "data.Uuid"},
     [DEBEZIUM_JSON] = {"string", DEBEZIUM "data.Json"},
@@ -55,7 +63,18 @@ static const struct kind_schema {
     [DEBEZIUM_LTREE] = {"string", DEBEZIUM "data.Ltree"},
     [DEBEZIUM_HSTORE_AS_JSON] = {"string", DEBEZIUM "data.Json"},
     [DEBEZIUM_HSTORE_AS_MAP] = {"map", NULL},
-    [DEBEZIUM_POINT] = {"struct", DEBEZIUM "data.geometry.Point"},
+    [DEBEZIUM_POINT] = {"struct", POINT_NAME},
+    [DEBEZIUM_BOX] = {"struct", DEBEZIUM "data.geometry.Geometry"},
+    [DEBEZIUM_LSEG] = {"struct", DEBEZIUM "data.geometry.Geometry"},
+    [DEBEZIUM_PATH] = {"struct", DEBEZIUM "data.geometry.Geometry"},
+    [DEBEZIUM_POLYGON] = {"struct", DEBEZIUM "data.geometry.Geometry"},
+    [DEBEZIUM_CIRCLE] = {"struct", DEBEZIUM "data.geometry.Circle"},
+    [DEBEZIUM_LINE] = {"struct", DEBEZIUM "data.geometry.Line"},
+    [DEBEZIUM_GEOMETRY] = {"struct", DEBEZIUM "data.geometry.Geometry"},
+    [DEBEZIUM_GEOGRAPHY] = {"struct", DEBEZIUM "data.geometry.Geography"},
+    [DEBEZIUM_VECTOR] = {"array", DEBEZIUM "data.DoubleVector"},
+    [DEBEZIUM_HALF_VECTOR] = {"array", DEBEZIUM "data.FloatVector"},
+    [DEBEZIUM_SPARSE_VECTOR] = {"struct", DEBEZIUM "data.SparseDoubleVector"},
     [DEBEZIUM_ARRAY] = {"array", NULL},
 };
 
@@ -109,6 +128,60 @@ static void append_number(int64_t number, struct bytes *out)
     bytes_append_format(out, "%lld", (long long)number);
 }
 
+#define NEEDED(type, name) "{\"type\":\"" type "\",\"optional\":false,\"field\":\"" name "\"}"
+#define FIELD(type, name) "{\"type\":\"" type "\",\"optional\":true,\"field\":\"" name "\"}"
+#define DATE_FIELDS FIELD("int32", "year") "," FIELD("int8", "month") "," FIELD("int8", "day")
+#define TIME_FIELDS                                                                                \
+    FIELD("int8", "hour")                                                                          \
+    "," FIELD("int8", "minute") "," FIELD("int8", "second") "," FIELD("int32", "nanos")
+#define OFFSET_FIELD "," FIELD("int32", "offsetSeconds")
+#define SPECIAL_FIELD "," FIELD("string", "specialValue")
+#define PRECISION_FIELD "," FIELD("int32", "precision")
+
+/* The fields of a date or time of `time: structured`; nothing of any other kind. */
+static void append_structured(enum debezium_kind kind, struct bytes *out)
+{
+    switch (kind) {
+    case DEBEZIUM_DATE_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS SPECIAL_FIELD "]");
+        break;
+    case DEBEZIUM_TIME_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" TIME_FIELDS PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_ZONED_TIME_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" TIME_FIELDS OFFSET_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_TIMESTAMP_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS
+                                  "," TIME_FIELDS SPECIAL_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" DATE_FIELDS "," TIME_FIELDS OFFSET_FIELD
+                                  "," FIELD("string", "zoneId") SPECIAL_FIELD PRECISION_FIELD "]");
+        break;
+    case DEBEZIUM_DURATION_STRUCT:
+        BYTES_APPEND_LITERAL(
+            out,
+            ",\"fields\":[" FIELD("int32", "years") "," FIELD("int32", "months") "," FIELD(
+                "int32",
+                "days") "," FIELD("int32",
+                                  "hours") "," FIELD("int32",
+                                                     "minutes") "," FIELD("int64",
+                                                                          "seconds") "," FIELD("int"
+                                                                                               "32",
+                                                                                               "nan"
+                                                                                               "os")
+                PRECISION_FIELD "]");
+        break;
+    default:
+        break;
+    }
+}
+
+#define POINT_FIELDS                                                                               \
+    ",\"fields\":[" NEEDED("double", "x") "," NEEDED("double", "y") "," FIELD(                     \
+        "bytes", "wkb") "," FIELD("int32", "srid") "]"
+
 /* What is inside of a node that is no plain value, behind its type. */
 static void append_inside(enum debezium_kind kind, struct bytes *out)
 {
@@ -123,14 +196,78 @@ static void append_inside(enum debezium_kind kind, struct bytes *out)
                                   "{\"type\":\"bytes\",\"optional\":false,\"field\":\"value\"}]");
         break;
     case DEBEZIUM_POINT:
-        BYTES_APPEND_LITERAL(out, ",\"fields\":["
-                                  "{\"type\":\"double\",\"optional\":false,\"field\":\"x\"},"
-                                  "{\"type\":\"double\",\"optional\":false,\"field\":\"y\"},"
-                                  "{\"type\":\"bytes\",\"optional\":true,\"field\":\"wkb\"},"
-                                  "{\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"}]");
+        BYTES_APPEND_LITERAL(out, POINT_FIELDS);
+        break;
+    case DEBEZIUM_CIRCLE:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[{\"type\":\"struct\"" POINT_FIELDS
+                                  ",\"optional\":false,\"name\":\"" POINT_NAME
+                                  "\",\"version\":1,\"doc\":\"" POINT_DOC
+                                  "\",\"field\":\"center\"}," NEEDED("double", "radius") "]");
+        break;
+    case DEBEZIUM_LINE:
+        BYTES_APPEND_LITERAL(out, ",\"fields\":[" NEEDED("double", "a") "," NEEDED(
+                                      "double", "b") "," NEEDED("double", "c") "]");
+        break;
+    case DEBEZIUM_BOX:
+    case DEBEZIUM_LSEG:
+    case DEBEZIUM_PATH:
+    case DEBEZIUM_POLYGON:
+    case DEBEZIUM_GEOMETRY:
+        BYTES_APPEND_LITERAL(
+            out, ",\"fields\":[" NEEDED("bytes", "wkb") "," FIELD(
+                     "int32", "srid") ",{\"type\":\"map\","
+                                      "\"keys\":{\"type\":\"string\",\"optional\":false},"
+                                      "\"values\":{\"type\":\"string\",\"optional\":false},"
+                                      "\"optional\":true,\"field\":\"extensions\"}]");
+        break;
+    case DEBEZIUM_GEOGRAPHY:
+        BYTES_APPEND_LITERAL(out,
+                             ",\"fields\":[" NEEDED("bytes", "wkb") "," FIELD("int32", "srid") "]");
+        break;
+    case DEBEZIUM_VECTOR:
+        BYTES_APPEND_LITERAL(out, ",\"items\":{\"type\":\"double\",\"optional\":false}");
+        break;
+    case DEBEZIUM_HALF_VECTOR:
+        BYTES_APPEND_LITERAL(out, ",\"items\":{\"type\":\"float\",\"optional\":false}");
+        break;
+    case DEBEZIUM_SPARSE_VECTOR:
+        BYTES_APPEND_LITERAL(
+            out, ",\"fields\":[" NEEDED(
+                     "int16", "dimensions") ",{\"type\":\"map\","
+                                            "\"keys\":{\"type\":\"int16\",\"optional\":false},"
+                                            "\"values\":{\"type\":\"double\",\"optional\":false},"
+                                            "\"optional\":false,\"field\":\"vector\"}]");
         break;
     default:
+        append_structured(kind, out);
         break;
+    }
+}
+
+/* Of version 2 of io.debezium.data.geometry.Geometry, which has extensions. */
+static bool is_geometry(enum debezium_kind kind)
+{
+    return kind == DEBEZIUM_BOX || kind == DEBEZIUM_LSEG || kind == DEBEZIUM_PATH ||
+           kind == DEBEZIUM_POLYGON || kind == DEBEZIUM_GEOMETRY;
+}
+
+static const char *doc_of(enum debezium_kind kind)
+{
+    switch (kind) {
+    case DEBEZIUM_VARIABLE_DECIMAL:
+        return "Variable scaled decimal";
+    case DEBEZIUM_POINT:
+        return POINT_DOC;
+    case DEBEZIUM_CIRCLE:
+        return "Geometry (CIRCLE)";
+    case DEBEZIUM_LINE:
+        return "Geometry (LINE)";
+    case DEBEZIUM_GEOGRAPHY:
+        return "Geography";
+    case DEBEZIUM_SPARSE_VECTOR:
+        return "Sparse double vector";
+    default:
+        return is_geometry(kind) ? "Geometry" : NULL;
     }
 }
 
@@ -146,12 +283,12 @@ static void append_node(const struct debezium_column *column, enum debezium_kind
     if (kinds[kind].name != NULL) {
         BYTES_APPEND_LITERAL(out, ",\"name\":\"");
         bytes_append_text(out, kinds[kind].name);
-        BYTES_APPEND_LITERAL(out, "\",\"version\":1");
+        bytes_append_text(out, is_geometry(kind) ? "\",\"version\":2" : "\",\"version\":1");
     }
-    if (kind == DEBEZIUM_VARIABLE_DECIMAL) {
-        BYTES_APPEND_LITERAL(out, ",\"doc\":\"Variable scaled decimal\"");
-    } else if (kind == DEBEZIUM_POINT) {
-        BYTES_APPEND_LITERAL(out, ",\"doc\":\"Geometry (POINT)\"");
+    if (doc_of(kind) != NULL) {
+        BYTES_APPEND_LITERAL(out, ",\"doc\":\"");
+        bytes_append_text(out, doc_of(kind));
+        bytes_append_char(out, '"');
     } else if (kind == DEBEZIUM_BITS) {
         BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"length\":\"");
         append_number(column->length, out);
@@ -167,6 +304,12 @@ static void append_node(const struct debezium_column *column, enum debezium_kind
     }
 }
 
+/* Debezium's schemas of these may be null also in a column that may not; a value never is there. */
+static bool is_always_optional(enum debezium_kind kind)
+{
+    return is_geometry(kind) || kind == DEBEZIUM_CIRCLE || kind == DEBEZIUM_LINE;
+}
+
 static void append_column(const struct debezium_column *column, struct bytes *out)
 {
     if (column->kind == DEBEZIUM_ARRAY) {
@@ -174,7 +317,8 @@ static void append_column(const struct debezium_column *column, struct bytes *ou
         append_node(column, column->element, true, out);
         bytes_append_text(out, column->optional ? "},\"optional\":true" : "},\"optional\":false");
     } else {
-        append_node(column, column->kind, column->optional, out);
+        append_node(column, column->kind, column->optional || is_always_optional(column->kind),
+                    out);
     }
     BYTES_APPEND_LITERAL(out, ",\"field\":");
     bytes_append(out, column->column->json_name, column->column->json_name_size - 1); /* no colon */

@@ -22,6 +22,7 @@ enum debezium_time {
     DEBEZIUM_TIME_ISOSTRING,
     DEBEZIUM_TIME_MICROSECONDS,
     DEBEZIUM_TIME_NANOSECONDS,
+    DEBEZIUM_TIME_STRUCTURED,
 };
 
 enum debezium_binary {

@@ -153,16 +153,28 @@ static bool take_offset(struct cursor *cursor, int64_t *ret_micros)
     return true;
 }
 
-bool debezium_timetz_read(const char *text, size_t size, int64_t *ret_micros)
+bool debezium_timetz_parts(const char *text, size_t size, int64_t *ret_micros,
+                           int64_t *ret_offset_s)
 {
     struct cursor cursor = {text, text + size};
-    int64_t micros;
     int64_t offset;
-    if (!take_time(&cursor, &micros) || !take_offset(&cursor, &offset) || cursor.at != cursor.end) {
+    if (!take_time(&cursor, ret_micros) || !take_offset(&cursor, &offset) ||
+        cursor.at != cursor.end) {
         return false;
     }
-    bool whole_day = micros == DAY_US && offset == 0; /* 24:00:00 stays what it is */
-    *ret_micros = whole_day ? DAY_US : ((micros - offset) % DAY_US + DAY_US) % DAY_US;
+    *ret_offset_s = offset / SECOND_US;
+    return true;
+}
+
+bool debezium_timetz_read(const char *text, size_t size, int64_t *ret_micros)
+{
+    int64_t micros;
+    int64_t offset_s;
+    if (!debezium_timetz_parts(text, size, &micros, &offset_s)) {
+        return false;
+    }
+    bool whole_day = micros == DAY_US && offset_s == 0; /* 24:00:00 stays what it is */
+    *ret_micros = whole_day ? DAY_US : ((micros - offset_s * SECOND_US) % DAY_US + DAY_US) % DAY_US;
     return true;
 }
 

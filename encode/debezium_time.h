@@ -49,6 +49,10 @@ bool debezium_time_read(const char *text, size_t size, int64_t *ret_micros);
 /* The same in UTC, of a time with an offset such as +05:30. */
 bool debezium_timetz_read(const char *text, size_t size, int64_t *ret_micros);
 
+/* Such a time as it stands, and its offset east of UTC. */
+bool debezium_timetz_parts(const char *text, size_t size, int64_t *ret_micros,
+                           int64_t *ret_offset_s);
+
 /* `zone`: +00 has to stand behind the time. */
 bool debezium_stamp_read(const char *text, size_t size, bool zone,
                          struct debezium_stamp *ret_stamp);

@@ -1,10 +1,9 @@
-#include "encode/debezium_value.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "encode/debezium_decimal.h"
+#include "encode/debezium_internal.h"
 #include "encode/debezium_time.h"
 #include "encode/json.h"
 
@@ -17,43 +16,40 @@
 #define INFINITY_ISO "+294247-01-10T04:00:25.2Z"
 #define MINUS_INFINITY_ISO "-290308-12-21T19:59:27.6Z"
 
-/* UUID.nameUUIDFromBytes() of the marker that is the default. */
-#define UNAVAILABLE_UUID "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
-
-enum { POINT_TEXT_MAX = 64, MONEY_TEXT_MAX = 64 };
+enum { MONEY_TEXT_MAX = 64 };
 
 static const char hint_full[] = "give the table REPLICA IDENTITY FULL, so that the server sends it";
 static const char hint_decimal[] = "set debezium.decimal of the target to double or string";
-static const char hint_time[] = "set debezium.time of the target to isostring or connect";
+static const char hint_time[] = "set debezium.time of the target to structured or isostring";
 
-void debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings)
+bool debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings)
 {
     const struct debezium_settings *debezium = &settings->debezium;
     *writer = (struct debezium_writer){
         .settings = *debezium,
         .special_values = settings->special_values,
         .lenient = settings->lenient,
-        .unavailable = debezium->unavailable_value != NULL ? debezium->unavailable_value
-                                                           : DEBEZIUM_UNAVAILABLE_VALUE,
     };
     bytes_init(&writer->scratch, UINT32_MAX);
     bytes_init(&writer->inner, UINT32_MAX);
     bytes_init(&writer->number, UINT32_MAX);
     bytes_init(&writer->json, UINT32_MAX);
+    return debezium_marker_make(writer, debezium->unavailable_value);
 }
 
 void debezium_writer_release(struct debezium_writer *writer)
 {
+    bytes_release(&writer->marker);
+    bytes_release(&writer->marker_map);
     bytes_release(&writer->scratch);
     bytes_release(&writer->inner);
     bytes_release(&writer->number);
     bytes_release(&writer->json);
 }
 
-/* Notes the first value that has no form, and writes something in its place. */
-static void refuse(struct debezium_writer *writer, const struct debezium_column *column,
-                   const char *why, const char *hint, const char *text, size_t size,
-                   struct bytes *out)
+void debezium_refuse(struct debezium_writer *writer, const struct debezium_column *column,
+                     const char *why, const char *hint, const char *text, size_t size,
+                     struct bytes *out)
 {
     if (writer->lenient) {
         json_write_string(out, text, size);
@@ -67,13 +63,14 @@ static void refuse(struct debezium_writer *writer, const struct debezium_column 
     BYTES_APPEND_LITERAL(out, "null");
 }
 
-static void refuse_form(struct debezium_writer *writer, const struct debezium_column *column,
-                        const char *text, size_t size, struct bytes *out)
+void debezium_refuse_form(struct debezium_writer *writer, const struct debezium_column *column,
+                          const char *text, size_t size, struct bytes *out)
 {
-    refuse(writer, column, "its text does not have the form of its type", NULL, text, size, out);
+    debezium_refuse(writer, column, "its text does not have the form of its type", NULL, text, size,
+                    out);
 }
 
-static void write_int64(int64_t number, struct bytes *out)
+void debezium_int64_write(int64_t number, struct bytes *out)
 {
     uint8_t *at = json_room(out, 24);
     if (at == NULL) {
@@ -93,25 +90,33 @@ static bool is_special(const char *text, size_t size)
            (size == 9 && memcmp(text, "-Infinity", 9) == 0);
 }
 
-/* Whether the schema lets a null stand for a single number of the column. */
+/* Whether the schema lets a null stand for a single number of the column: not inside of a struct. */
 static bool is_nullable(const struct debezium_column *column)
 {
-    return column->kind == DEBEZIUM_ARRAY || (column->optional && column->kind != DEBEZIUM_POINT);
+    bool array = column->kind == DEBEZIUM_ARRAY;
+    switch (array ? column->element : column->kind) {
+    case DEBEZIUM_POINT:
+    case DEBEZIUM_CIRCLE:
+    case DEBEZIUM_LINE:
+        return false;
+    default:
+        return array || column->optional;
+    }
 }
 
-static void write_double(struct debezium_writer *writer, const struct debezium_column *column,
-                         const char *text, size_t size, struct bytes *out)
+void debezium_double_write(struct debezium_writer *writer, const struct debezium_column *column,
+                           const char *text, size_t size, struct bytes *out)
 {
     if (json_write_number(out, text, size)) {
         return;
     }
     if (!is_special(text, size)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (writer->special_values == SPECIAL_STRING) {
         json_write_string(out, text, size);
     } else if (writer->special_values == SPECIAL_FAIL || !is_nullable(column)) {
-        refuse(writer, column, "a number is NaN or infinite",
-               "set special_values of the target to string", text, size, out);
+        debezium_refuse(writer, column, "a number is NaN or infinite",
+                        "set special_values of the target to string", text, size, out);
     } else {
         BYTES_APPEND_LITERAL(out, "null");
     }
@@ -121,7 +126,7 @@ static void write_integer(struct debezium_writer *writer, const struct debezium_
                           const char *text, size_t size, struct bytes *out)
 {
     if (!json_write_number(out, text, size)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -138,10 +143,10 @@ static void refuse_decimal(struct debezium_writer *writer, const struct debezium
                            const char *text, size_t size, struct bytes *out)
 {
     if (is_special(text, size)) {
-        refuse(writer, column, "a numeric is NaN or infinite, which a Decimal cannot be",
-               hint_decimal, text, size, out);
+        debezium_refuse(writer, column, "a numeric is NaN or infinite, which a Decimal cannot be",
+                        hint_decimal, text, size, out);
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -165,7 +170,7 @@ static void write_variable_decimal(struct debezium_writer *writer,
         return;
     }
     BYTES_APPEND_LITERAL(out, "{\"scale\":");
-    write_int64(scale, out);
+    debezium_int64_write(scale, out);
     BYTES_APPEND_LITERAL(out, ",\"value\":");
     json_write_base64(out, writer->number.data, writer->number.size);
     bytes_append_char(out, '}');
@@ -206,9 +211,9 @@ static void write_money(struct debezium_writer *writer, const struct debezium_co
     char plain[MONEY_TEXT_MAX];
     size_t length = money_plain(text, size, plain);
     if (length == 0) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_MONEY_AS_DOUBLE) {
-        write_double(writer, column, plain, length, out);
+        debezium_double_write(writer, column, plain, length, out);
     } else if (kind == DEBEZIUM_MONEY_AS_STRING) {
         json_write_string(out, plain, length);
     } else {
@@ -253,6 +258,15 @@ void debezium_bytes_write(const struct debezium_writer *writer, const uint8_t *b
     json_done(out, at);
 }
 
+int debezium_hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    char lower = (char)(digit | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 static bool are_hex_digits(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -279,7 +293,7 @@ static void write_bytea(struct debezium_writer *writer, const struct debezium_co
         }
         return;
     }
-    refuse_form(writer, column, text, size, out);
+    debezium_refuse_form(writer, column, text, size, out);
 }
 
 static void write_bit(struct debezium_writer *writer, const struct debezium_column *column,
@@ -290,7 +304,7 @@ static void write_bit(struct debezium_writer *writer, const struct debezium_colu
     } else if (size == 0 || (size == 1 && text[0] == '0')) {
         BYTES_APPEND_LITERAL(out, "false");
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     }
 }
 
@@ -310,7 +324,7 @@ static void write_bits(struct debezium_writer *writer, const struct debezium_col
     for (size_t i = 0; i < size; i++) {
         char bit = text[size - 1 - i];
         if (bit != '0' && bit != '1') {
-            refuse_form(writer, column, text, size, out);
+            debezium_refuse_form(writer, column, text, size, out);
             return;
         }
         to[i / 8] |= (uint8_t)((bit - '0') << i % 8);
@@ -325,17 +339,17 @@ static void write_date(struct debezium_writer *writer, const struct debezium_col
     struct debezium_date date;
     int sign;
     if (debezium_infinity_read(text, size, &sign)) {
-        refuse(writer, column, "a date is infinite, which Debezium has no value for", NULL, text,
-               size, out);
+        debezium_refuse(writer, column, "a date is infinite, which Debezium has no value for", NULL,
+                        text, size, out);
     } else if (!debezium_date_read(text, size, &date)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_DATE_ISO) {
         char iso[DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
         bytes_append(out, iso, debezium_date_write(date, iso));
         BYTES_APPEND_LITERAL(out, "Z\"");
     } else {
-        write_int64(debezium_date_days(date), out);
+        debezium_int64_write(debezium_date_days(date), out);
     }
 }
 
@@ -352,13 +366,13 @@ static void write_time(struct debezium_writer *writer, const struct debezium_col
     int64_t micros;
     if (kind == DEBEZIUM_ZONED_TIME ? !debezium_timetz_read(text, size, &micros)
                                     : !debezium_time_read(text, size, &micros)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_TIME_MICROS) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else if (kind == DEBEZIUM_TIME_NANOS) {
-        write_int64(micros * 1000, out);
+        debezium_int64_write(micros * 1000, out);
     } else if (kind == DEBEZIUM_TIME_MILLIS || kind == DEBEZIUM_TIME_OF_CONNECT) {
-        write_int64(micros / 1000, out);
+        debezium_int64_write(micros / 1000, out);
     } else {
         bytes_append_char(out, '"');
         append_time(micros, -1, out);
@@ -375,15 +389,15 @@ static void write_infinite(enum debezium_kind kind, int sign, struct bytes *out)
 {
     int64_t micros = sign > 0 ? INFINITY_US : MINUS_INFINITY_US;
     if (kind == DEBEZIUM_TIMESTAMP_NANOS) {
-        write_int64(sign > 0 ? INT64_MAX : INT64_MIN, out);
+        debezium_int64_write(sign > 0 ? INT64_MAX : INT64_MIN, out);
     } else if (kind == DEBEZIUM_TIMESTAMP_MICROS) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else if (kind == DEBEZIUM_ZONED_TIMESTAMP) {
         bytes_append_text(out, sign > 0 ? "\"infinity\"" : "\"-infinity\"");
     } else if (kind == DEBEZIUM_TIMESTAMP_ISO) {
         bytes_append_text(out, sign > 0 ? "\"" INFINITY_ISO "\"" : "\"" MINUS_INFINITY_ISO "\"");
     } else {
-        write_int64(micros / 1000, out);
+        debezium_int64_write(micros / 1000, out);
     }
 }
 
@@ -414,7 +428,7 @@ static void write_timestamp(struct debezium_writer *writer, const struct debeziu
     if (debezium_infinity_read(text, size, &sign)) {
         write_infinite(kind, sign, out);
     } else if (!debezium_stamp_read(text, size, zone, &stamp)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (zone || kind == DEBEZIUM_TIMESTAMP_ISO) {
         char iso[DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
@@ -423,10 +437,10 @@ static void write_timestamp(struct debezium_writer *writer, const struct debeziu
         bool given = column->precision >= 0 && column->precision <= 6;
         append_time(stamp.micros, !zone ? -1 : given ? column->precision : 6, out);
     } else if (stamp_number(stamp, kind, &number)) {
-        write_int64(number, out);
+        debezium_int64_write(number, out);
     } else {
-        refuse(writer, column, "a timestamp is beyond a number of 64 bits", hint_time, text, size,
-               out);
+        debezium_refuse(writer, column, "a timestamp is beyond a number of 64 bits", hint_time,
+                        text, size, out);
     }
 }
 
@@ -438,20 +452,20 @@ static void write_interval(struct debezium_writer *writer, const struct debezium
     int64_t micros;
     int sign;
     if (debezium_infinity_read(text, size, &sign)) {
-        refuse(writer, column, "an interval is infinite, which Debezium has no value for", NULL,
-               text, size, out);
+        debezium_refuse(writer, column, "an interval is infinite, which Debezium has no value for",
+                        NULL, text, size, out);
     } else if (!debezium_interval_read(text, size, &parts)) {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (kind == DEBEZIUM_INTERVAL_TEXT) {
         char iso[4 * DEBEZIUM_TIME_TEXT_MAX];
         bytes_append_char(out, '"');
         bytes_append(out, iso, debezium_interval_write(&parts, iso));
         bytes_append_char(out, '"');
     } else if (debezium_interval_micros(&parts, &micros)) {
-        write_int64(micros, out);
+        debezium_int64_write(micros, out);
     } else {
-        refuse(writer, column, "an interval is beyond a number of 64 bits",
-               "set debezium.interval of the target to string", text, size, out);
+        debezium_refuse(writer, column, "an interval is beyond a number of 64 bits",
+                        "set debezium.interval of the target to string", text, size, out);
     }
 }
 
@@ -467,58 +481,10 @@ static void write_hstore(struct debezium_writer *writer, const struct debezium_c
         if (bytes_ok(out)) {
             bytes_truncate(out, start);
         }
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
     } else if (json != out && bytes_ok(json)) {
         json_write_string(out, (const char *)json->data, json->size);
     }
-}
-
-/* One coordinate with NUL; false if it is no number, or longer than any that the server prints. */
-static bool coordinate(const char *text, size_t size, char number[POINT_TEXT_MAX])
-{
-    if (size >= POINT_TEXT_MAX || (!json_number_valid(text, size) && !is_special(text, size))) {
-        return false;
-    }
-    memcpy(number, text, size);
-    number[size] = '\0';
-    return true;
-}
-
-/* A point in well-known binary: little-endian, type 1, x, y. */
-static void append_wkb(const char *first, const char *second, struct bytes *out)
-{
-    uint8_t wkb[21] = {1, 1};
-    const char *texts[] = {first, second};
-    for (size_t i = 0; i < 2; i++) {
-        double number = strtod(texts[i], NULL);
-        uint64_t bits;
-        memcpy(&bits, &number, sizeof(bits));
-        for (size_t byte = 0; byte < 8; byte++) {
-            wkb[5 + i * 8 + byte] = (uint8_t)(bits >> 8 * byte);
-        }
-    }
-    json_write_base64(out, wkb, sizeof(wkb));
-}
-
-static void write_point(struct debezium_writer *writer, const struct debezium_column *column,
-                        const char *text, size_t size, struct bytes *out)
-{
-    char first[POINT_TEXT_MAX];
-    char second[POINT_TEXT_MAX];
-    const char *comma = memchr(text, ',', size);
-    if (comma == NULL || text[0] != '(' || text[size - 1] != ')' || comma == text ||
-        !coordinate(text + 1, (size_t)(comma - text - 1), first) ||
-        !coordinate(comma + 1, (size_t)(text + size - 1 - (comma + 1)), second)) {
-        refuse_form(writer, column, text, size, out);
-        return;
-    }
-    BYTES_APPEND_LITERAL(out, "{\"x\":");
-    write_double(writer, column, first, strlen(first), out);
-    BYTES_APPEND_LITERAL(out, ",\"y\":");
-    write_double(writer, column, second, strlen(second), out);
-    BYTES_APPEND_LITERAL(out, ",\"wkb\":");
-    append_wkb(first, second, out);
-    BYTES_APPEND_LITERAL(out, ",\"srid\":null}");
 }
 
 static void write_boolean(struct debezium_writer *writer, const struct debezium_column *column,
@@ -529,7 +495,42 @@ static void write_boolean(struct debezium_writer *writer, const struct debezium_
     } else if (size == 1 && text[0] == 'f') {
         BYTES_APPEND_LITERAL(out, "false");
     } else {
-        refuse_form(writer, column, text, size, out);
+        debezium_refuse_form(writer, column, text, size, out);
+    }
+}
+
+/* The kinds that have a file of their own. False: it is none of them. */
+static bool write_composed(struct debezium_writer *writer, const struct debezium_column *column,
+                           enum debezium_kind kind, const char *text, size_t size,
+                           struct bytes *out)
+{
+    switch (kind) {
+    case DEBEZIUM_DATE_STRUCT:
+    case DEBEZIUM_TIME_STRUCT:
+    case DEBEZIUM_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIMESTAMP_STRUCT:
+    case DEBEZIUM_ZONED_TIME_STRUCT:
+    case DEBEZIUM_DURATION_STRUCT:
+        debezium_structured_write(writer, column, kind, text, size, out);
+        return true;
+    case DEBEZIUM_POINT:
+    case DEBEZIUM_BOX:
+    case DEBEZIUM_LSEG:
+    case DEBEZIUM_PATH:
+    case DEBEZIUM_POLYGON:
+    case DEBEZIUM_CIRCLE:
+    case DEBEZIUM_LINE:
+    case DEBEZIUM_GEOMETRY:
+    case DEBEZIUM_GEOGRAPHY:
+        debezium_geometry_write(writer, column, kind, text, size, out);
+        return true;
+    case DEBEZIUM_VECTOR:
+    case DEBEZIUM_HALF_VECTOR:
+    case DEBEZIUM_SPARSE_VECTOR:
+        debezium_vector_write(writer, column, kind, text, size, out);
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -549,7 +550,7 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_FLOAT32:
     case DEBEZIUM_FLOAT64:
     case DEBEZIUM_DECIMAL_AS_DOUBLE:
-        write_double(writer, column, text, size, out);
+        debezium_double_write(writer, column, text, size, out);
         return;
     case DEBEZIUM_DECIMAL:
         write_decimal(writer, column, column->scale, text, size, out);
@@ -604,24 +605,17 @@ void debezium_scalar_write(struct debezium_writer *writer, const struct debezium
     case DEBEZIUM_HSTORE_AS_MAP:
         write_hstore(writer, column, kind, text, size, out);
         return;
-    case DEBEZIUM_POINT:
-        write_point(writer, column, text, size, out);
-        return;
-    case DEBEZIUM_STRING:
-    case DEBEZIUM_UUID:
-    case DEBEZIUM_JSON:
-    case DEBEZIUM_XML:
-    case DEBEZIUM_ENUM:
-    case DEBEZIUM_TSVECTOR:
-    case DEBEZIUM_LTREE:
-    case DEBEZIUM_ARRAY:
-    case DEBEZIUM_KINDS:
+    default:
         break;
     }
-    json_write_string(out, text, size);
+    if (!write_composed(writer, column, kind, text, size, out)) {
+        json_write_string(out, text, size);
+    }
 }
 
-/* What stands for null in a column that may not be null, such as one that a key-only row lacks. */
+#define ORIGIN "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
+
+/* The zero of a kind that has the same one in every column. */
 static const char *fallback(const struct debezium_column *column)
 {
     switch (column->kind) {
@@ -633,9 +627,6 @@ static const char *fallback(const struct debezium_column *column)
         return "\"AA==\"";
     case DEBEZIUM_VARIABLE_DECIMAL:
         return "{\"scale\":0,\"value\":\"AA==\"}";
-    case DEBEZIUM_DECIMAL_AS_STRING:
-    case DEBEZIUM_MONEY_AS_STRING:
-        return "\"0\"";
     case DEBEZIUM_DATE_ISO:
         return "\"1970-01-01Z\"";
     case DEBEZIUM_TIME_ISO:
@@ -646,13 +637,41 @@ static const char *fallback(const struct debezium_column *column)
         return "\"1970-01-01T00:00:00Z\"";
     case DEBEZIUM_INTERVAL_TEXT:
         return "\"P0Y0M0DT0H0M0S\"";
-    case DEBEZIUM_JSON:
     case DEBEZIUM_HSTORE_AS_JSON:
         return "\"{}\"";
     case DEBEZIUM_HSTORE_AS_MAP:
         return "{}";
     case DEBEZIUM_POINT:
-        return "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}";
+        return ORIGIN;
+    case DEBEZIUM_BOX: /* (0,0),(1,1): Debezium has the least that is a valid shape */
+        return "{\"wkb\":\""
+               "AQMAAAABAAAABQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+               "AAAAAAAA8D8AAAAAAADwPwAAAAAAAPA/AAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+               "AAAA"
+               "\",\"srid\":null,\"extensions\":{\"type\":\"box\"}}";
+    case DEBEZIUM_LSEG: /* [(0,0),(1,0)] */
+        return "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/AAAAAAAAAAA=\","
+               "\"srid\":null,\"extensions\":{\"type\":\"lseg\"}}";
+    case DEBEZIUM_PATH: /* neither open nor closed */
+        return "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/AAAAAAAAAAA=\","
+               "\"srid\":null,\"extensions\":{\"type\":\"path\"}}";
+    case DEBEZIUM_POLYGON: /* ((0,0),(1,0),(0,1)) */
+        return "{\"wkb\":\""
+               "AQMAAAABAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADwPwAAAAAAAAAA"
+               "AAAAAAAAAAAAAAAAAADwPwAAAAAAAAAAAAAAAAAAAAA="
+               "\",\"srid\":null,\"extensions\":{\"type\":\"polygon\"}}";
+    case DEBEZIUM_CIRCLE:
+        return "{\"center\":" ORIGIN ",\"radius\":0.0}";
+    case DEBEZIUM_LINE: /* all three may not be 0 */
+        return "{\"a\":0.0,\"b\":1.0,\"c\":0.0}";
+    case DEBEZIUM_GEOMETRY: /* an empty collection */
+        return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null,\"extensions\":null}";
+    case DEBEZIUM_GEOGRAPHY:
+        return "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}";
+    case DEBEZIUM_SPARSE_VECTOR:
+        return "{\"dimensions\":0,\"vector\":[]}";
+    case DEBEZIUM_VECTOR:
+    case DEBEZIUM_HALF_VECTOR:
     case DEBEZIUM_ARRAY:
         return "[]";
     case DEBEZIUM_STRING:
@@ -660,6 +679,7 @@ static const char *fallback(const struct debezium_column *column)
     case DEBEZIUM_BYTES_AS_STRING:
     case DEBEZIUM_BITS:
     case DEBEZIUM_UUID:
+    case DEBEZIUM_JSON:
     case DEBEZIUM_XML:
     case DEBEZIUM_ENUM:
     case DEBEZIUM_TSVECTOR:
@@ -670,80 +690,15 @@ static const char *fallback(const struct debezium_column *column)
     }
 }
 
-static void write_marker_codes(const char *marker, struct bytes *out)
-{
-    for (size_t i = 0; marker[i] != '\0'; i++) {
-        if (i > 0) {
-            bytes_append_char(out, ',');
-        }
-        write_int64((uint8_t)marker[i], out);
-    }
-}
-
-/* The marker as a value of the kind, or false: the kind has none. */
-static bool write_marker(const struct debezium_writer *writer, enum debezium_kind kind,
-                         struct bytes *out)
-{
-    const char *marker = writer->unavailable;
-    switch (kind) {
-    case DEBEZIUM_BYTES:
-    case DEBEZIUM_BYTES_AS_STRING:
-        debezium_bytes_write(writer, (const uint8_t *)marker, strlen(marker), out);
-        return true;
-    case DEBEZIUM_HSTORE_AS_MAP:
-        bytes_append_char(out, '{');
-        json_write_string(out, marker, strlen(marker));
-        bytes_append_char(out, ':');
-        json_write_string(out, marker, strlen(marker));
-        bytes_append_char(out, '}');
-        return true;
-    case DEBEZIUM_STRING:
-    case DEBEZIUM_JSON:
-    case DEBEZIUM_XML:
-    case DEBEZIUM_TSVECTOR:
-    case DEBEZIUM_LTREE:
-    case DEBEZIUM_HSTORE_AS_JSON:
-    case DEBEZIUM_DECIMAL_AS_STRING:
-        json_write_string(out, marker, strlen(marker));
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool write_array_marker(const struct debezium_writer *writer, enum debezium_kind element,
-                               struct bytes *out)
-{
-    size_t start = out->size;
-    bool ok = true;
-    bytes_append_char(out, '[');
-    if (element == DEBEZIUM_INT32 || element == DEBEZIUM_INT64) {
-        write_marker_codes(writer->unavailable, out);
-    } else if (element == DEBEZIUM_UUID) {
-        ok = strcmp(writer->unavailable, DEBEZIUM_UNAVAILABLE_VALUE) == 0;
-        BYTES_APPEND_LITERAL(out, "\"" UNAVAILABLE_UUID "\"");
-    } else {
-        ok = (element == DEBEZIUM_STRING || element == DEBEZIUM_BYTES ||
-              element == DEBEZIUM_BYTES_AS_STRING) &&
-             write_marker(writer, element, out);
-    }
-    bytes_append_char(out, ']');
-    if (!ok && bytes_ok(out)) {
-        bytes_truncate(out, start);
-    }
-    return ok;
-}
-
 static void write_unavailable(struct debezium_writer *writer, const struct debezium_column *column,
                               struct bytes *out)
 {
-    bool ok = column->kind == DEBEZIUM_ARRAY ? write_array_marker(writer, column->element, out)
-                                             : write_marker(writer, column->kind, out);
-    if (!ok) {
-        refuse(writer, column,
-               "the server did not send it, because it is unchanged, and its type has no marker "
-               "for that",
-               hint_full, writer->unavailable, strlen(writer->unavailable), out);
+    if (!debezium_marker_write(writer, column, out)) {
+        debezium_refuse(
+            writer, column,
+            "the server did not send it, because it is unchanged, and its type has no marker "
+            "for that",
+            hint_full, (const char *)writer->marker.data, writer->marker.size, out);
     }
 }
 
@@ -760,8 +715,22 @@ static void write_array(struct debezium_writer *writer, const struct debezium_co
     if (bytes_ok(out)) {
         bytes_truncate(out, start);
     }
-    refuse(writer, column, "an array has more than one dimension, or is none", NULL, value->text,
-           value->size, out);
+    debezium_refuse(writer, column, "an array has more than one dimension, or is none", NULL,
+                    value->text, value->size, out);
+}
+
+/* What stands for null in a column that may not be null, such as one that a key-only row lacks. */
+static void write_zero(const struct debezium_column *column, struct bytes *out)
+{
+    if (column->kind == DEBEZIUM_DECIMAL_AS_STRING || column->kind == DEBEZIUM_MONEY_AS_STRING) {
+        bytes_append_text(out, column->scale > 0 ? "\"0." : "\"0");
+        for (int32_t i = 0; i < column->scale; i++) {
+            bytes_append_char(out, '0');
+        }
+        bytes_append_char(out, '"');
+    } else if (!debezium_structured_zero(column, out)) {
+        bytes_append_text(out, fallback(column));
+    }
 }
 
 /* The source asks for no binary form. */
@@ -771,7 +740,7 @@ static void write_binary(struct debezium_writer *writer, const struct debezium_c
     if (writer->lenient) {
         json_write_base64(out, (const uint8_t *)value->text, value->size);
     } else {
-        refuse(writer, column, "the server sent it in binary form", NULL, NULL, 0, out);
+        debezium_refuse(writer, column, "the server sent it in binary form", NULL, NULL, 0, out);
     }
 }
 
@@ -790,7 +759,7 @@ void debezium_value_write(struct debezium_writer *writer, const struct debezium_
         if (column->optional) {
             BYTES_APPEND_LITERAL(out, "null");
         } else {
-            bytes_append_text(out, fallback(column));
+            write_zero(column, out);
         }
         break;
     case ROW_UNCHANGED:

@@ -20,11 +20,15 @@
 #include "encode/encoder.h"
 #include "model/row.h"
 
+enum { DEBEZIUM_UUID_SIZE = 36 + 1 };
+
 struct debezium_writer {
     struct debezium_settings settings;
     enum special_values special_values;
     bool lenient;
-    const char *unavailable;
+    struct bytes marker; /* for a value that was not sent; asked once, when the encoder is made */
+    struct bytes marker_map;              /* {marker: marker} */
+    char marker_uuid[DEBEZIUM_UUID_SIZE]; /* of it; empty: there is none */
     const char *refusal; /* why, NULL: nothing was refused; sticky, with its column and a hint */
     const char *refusal_hint;
     const struct relation_column *refused;
@@ -36,7 +40,8 @@ struct debezium_writer {
     struct bytes json;    /* of an hstore, before it becomes a string */
 };
 
-void debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings);
+/* False: memory is out; the writer is to be released all the same. */
+bool debezium_writer_init(struct debezium_writer *writer, const struct encode_settings *settings);
 void debezium_writer_release(struct debezium_writer *writer);
 
 /* Appends the value: for ROW_NULL null, or what stands for it in a column that may not be null; for

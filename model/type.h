@@ -32,6 +32,11 @@ enum type_family {
     TYPE_FAMILY_CITEXT,
     TYPE_FAMILY_HSTORE,
     TYPE_FAMILY_LTREE,
+    TYPE_FAMILY_GEOMETRY, /* of PostGIS */
+    TYPE_FAMILY_GEOGRAPHY,
+    TYPE_FAMILY_VECTOR, /* of pgvector */
+    TYPE_FAMILY_HALF_VECTOR,
+    TYPE_FAMILY_SPARSE_VECTOR,
 };
 
 struct type_info {

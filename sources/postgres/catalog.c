@@ -71,9 +71,10 @@ static enum type_family family_of(const PGresult *rows, int row)
     static const struct {
         const char *name;
         enum type_family family;
-    } families[] = {{"citext", TYPE_FAMILY_CITEXT},
-                    {"hstore", TYPE_FAMILY_HSTORE},
-                    {"ltree", TYPE_FAMILY_LTREE}};
+    } families[] = {{"citext", TYPE_FAMILY_CITEXT},       {"hstore", TYPE_FAMILY_HSTORE},
+                    {"ltree", TYPE_FAMILY_LTREE},         {"geometry", TYPE_FAMILY_GEOMETRY},
+                    {"geography", TYPE_FAMILY_GEOGRAPHY}, {"vector", TYPE_FAMILY_VECTOR},
+                    {"halfvec", TYPE_FAMILY_HALF_VECTOR}, {"sparsevec", TYPE_FAMILY_SPARSE_VECTOR}};
     const char *kind = query_text(rows, row, 6);
     if (strcmp(kind, "e") == 0) {
         return TYPE_FAMILY_ENUM;

@@ -22,9 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { SIZE_MAX_PARSED = 2048, HEAD_SIZE = 5, COLUMNS = 4, OUT_MAX = 1 << 24 };
 
 static const uint32_t oids[] = {
-    16,   17,   20,   21,   23,   25,   26,   114,  142,  600,  700,  701,   790,   1001,  1005,
-    1007, 1009, 1016, 1020, 1022, 1082, 1083, 1114, 1115, 1182, 1184, 1185,  1186,  1231,  1266,
-    1270, 1560, 1562, 1700, 2950, 2951, 3614, 3802, 3807, 3904, 3905, 90001, 90002, 90003, 90004,
+    16,   17,   20,   21,   23,   25,   26,   114,  142,  600,   700,   701,   790,   1001,  1005,
+    1007, 1009, 1016, 1020, 1022, 1082, 1083, 1114, 1115, 1182,  1184,  1185,  1186,  1231,  1266,
+    1270, 1560, 1562, 1700, 2950, 2951, 3614, 3802, 3807, 3904,  3905,  90001, 90002, 90003, 90004,
+    601,  602,  603,  604,  628,  718,  629,  1019, 1020, 90005, 90006, 90007, 90008, 90009, 90010,
 };
 
 static struct type_info type_of(uint32_t oid)
@@ -39,6 +40,24 @@ static struct type_info type_of(uint32_t oid)
         break;
     case 90003:
         type.family = TYPE_FAMILY_HSTORE;
+        return type_array_of(type, ',');
+    case 90005:
+        type.family = TYPE_FAMILY_GEOMETRY;
+        break;
+    case 90006:
+        type.family = TYPE_FAMILY_GEOGRAPHY;
+        break;
+    case 90007:
+        type.family = TYPE_FAMILY_GEOMETRY;
+        return type_array_of(type, ':');
+    case 90008:
+        type.family = TYPE_FAMILY_VECTOR;
+        break;
+    case 90009:
+        type.family = TYPE_FAMILY_SPARSE_VECTOR;
+        break;
+    case 90010:
+        type.family = TYPE_FAMILY_HALF_VECTOR;
         return type_array_of(type, ',');
     case 90004:
         type = type_builtin(1700);
@@ -201,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .records = (data[0] & 1) != 0,
         .debezium = {.schemas = (data[0] & 2) != 0,
                      .decimal = (enum debezium_decimal)((data[0] >> 2) % 3),
-                     .time = (enum debezium_time)((data[0] >> 4) % 6),
+                     .time = (enum debezium_time)((data[0] >> 4) % 7),
                      .binary = (enum debezium_binary)(data[1] & 3),
                      .interval = (enum debezium_interval)(data[1] >> 2 & 1),
                      .hstore = (enum debezium_hstore)(data[1] >> 3 & 1),

@@ -2,9 +2,12 @@
 table of expected values, and through Kafka Connect's own JsonConverter, which checks each event
 against its schema, and writes it again as it would itself."""
 
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
+import uuid
 
 import pytest
 from pgfan_test import process
@@ -12,6 +15,19 @@ from pgfan_test.engine import pgfan
 
 JARS = process.ROOT / ".deps/connect"
 MARKER = "__debezium_unavailable_value"
+
+GEOMETRY = "io.debezium.data.geometry.Geometry"
+LINE_STRING, POLYGON = "0102000000", "0103000000"
+ZERO, ONE = "0000000000000000", "000000000000f03f"
+SEGMENT = "02000000" + ZERO + ZERO + ZERO + ONE
+RECTANGLE = "05000000" + ONE + ONE + ONE + ZERO + ZERO + ZERO + ZERO + ONE + ONE + ONE
+
+
+def shape(wkb, **extensions):
+    """The struct of a shape whose bytes in well-known binary are given in hexadecimal digits."""
+    return {"wkb": base64.b64encode(bytes.fromhex(wkb)).decode(), "srid": None,
+            "extensions": extensions}
+
 
 # type, literal of SQL, JSON value in the default settings, Connect's type and name, its value
 TYPES = [
@@ -75,6 +91,28 @@ TYPES = [
      {"x": 1, "y": 1, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAPA/", "srid": None}, "struct",
      "io.debezium.data.geometry.Point",
      "{x=1.0,y=1.0,wkb=0101000000000000000000f03f000000000000f03f,srid=null}"),
+    ("box", "'(0,0),(1,1)'", shape(POLYGON + "01000000" + RECTANGLE, type="box"), "struct", GEOMETRY,
+     "{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=box}}"),
+    ("lseg", "'[(0,0),(0,1)]'", shape(LINE_STRING + SEGMENT, type="lseg"), "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={type=lseg}}"),
+    ("path", "'[(0,0),(0,1)]'", shape(LINE_STRING + SEGMENT, type="path", closed="false"),
+     "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={closed=false,type=path}}"),
+    ("path", "'((0,0),(0,1))'", shape(LINE_STRING + SEGMENT, type="path", closed="true"),
+     "struct", GEOMETRY,
+     "{wkb=" + LINE_STRING + SEGMENT + ",srid=null,extensions={closed=true,type=path}}"),
+    ("polygon", "'((1,1),(1,0),(0,0),(0,1))'",
+     shape(POLYGON + "01000000" + RECTANGLE, type="polygon"), "struct", GEOMETRY,
+     "{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=polygon}}"),
+    ("circle", "'<(1,1),10>'",
+     {"center": {"x": 1, "y": 1, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAPA/", "srid": None}, "radius": 10},
+     "struct", "io.debezium.data.geometry.Circle",
+     "{center={x=1.0,y=1.0,wkb=0101000000000000000000f03f000000000000f03f,srid=null},radius=10.0}"),
+    ("line", "'(0,0),(0,1)'", {"a": -1, "b": 0, "c": 0}, "struct",
+     "io.debezium.data.geometry.Line", "{a=-1.0,b=0.0,c=0.0}"),
+    ("box[]", "ARRAY[box '(0,0),(1,1)', NULL]",
+     [shape(POLYGON + "01000000" + RECTANGLE, type="box"), None], "array", None,
+     "[{wkb=" + POLYGON + "01000000" + RECTANGLE + ",srid=null,extensions={type=box}},null]"),
     ("price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
     ("best_price", "1.5", "AJY=", "bytes", "org.apache.kafka.connect.data.Decimal", "1.50"),
     ("int4[]", "'{1,NULL,3}'", [1, None, 3], "array", None, "[1,null,3]"),
@@ -176,7 +214,8 @@ def test_i20_kafka_connect_reads_every_type_and_writes_the_same(scene, connect):
 @pytest.mark.parametrize("section", [
     {"decimal": "double", "time": "connect", "binary": "hex", "interval": "string", "hstore": "map"},
     {"decimal": "string", "time": "microseconds", "binary": "base64-url-safe"},
-    {"time": "adaptive_time_microseconds", "binary": "base64"}])
+    {"time": "adaptive_time_microseconds", "binary": "base64"},
+    {"time": "structured"}])
 def test_i20_kafka_connect_reads_every_mode(scene, connect, section):
     lines = all_types(scene, schemas=True, **section)
     answers = connect(lines)
@@ -185,12 +224,126 @@ def test_i20_kafka_connect_reads_every_mode(scene, connect, section):
         assert answer["back"] == json.loads(line)
 
 
+def stand_in(scene, name, delimiter=","):
+    """Makes a base type of that name which keeps any text, as that of an extension would print it."""
+    scene.sql(f"CREATE TYPE {name}; "
+              f"CREATE FUNCTION {name}_in(cstring) RETURNS {name} AS 'textin' LANGUAGE internal "
+              f"IMMUTABLE STRICT; CREATE FUNCTION {name}_out({name}) RETURNS cstring AS 'textout' "
+              f"LANGUAGE internal IMMUTABLE STRICT; CREATE TYPE {name} (INPUT = {name}_in, "
+              f"OUTPUT = {name}_out, LIKE = text, DELIMITER = '{delimiter}')")
+
+
+def test_i20_values_of_postgis_are_bytes_with_their_srid(scene, connect):
+    for name in ("geometry", "geography"):
+        stand_in(scene, name, ":")
+    point = "0101000020730C00001C7C613255DE6540787AA52C435C42C0"
+    line = "010200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246C0"
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, a geometry NOT NULL, b geometry, "
+              "c geography NOT NULL, d geometry[])")
+    scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql(f"INSERT INTO t VALUES (1, '{point}', '{line}', '{point}', '{{{point}:NULL}}');"
+              "DELETE FROM t; INSERT INTO t VALUES (2, '0101', NULL, '', NULL)")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2  # the last one has no form
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = {name: (column["name"], column["value"])
+             for name, column in answers[0]["after"].items()}
+    assert after == {
+        "id": (None, "1"),
+        "a": (GEOMETRY, f"{{wkb={point.lower()},srid=3187,extensions=null}}"),
+        "b": (GEOMETRY, f"{{wkb={line.lower()},srid=null,extensions=null}}"),
+        "c": ("io.debezium.data.geometry.Geography", f"{{wkb={point.lower()},srid=3187}}"),
+        "d": (None, f"[{{wkb={point.lower()},srid=3187,extensions=null}},null]")}
+
+
+def test_i20_vectors_are_numbers(scene, connect):
+    for name in ("vector", "halfvec", "sparsevec"):
+        stand_in(scene, name)
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, a vector NOT NULL, b halfvec NOT NULL, "
+              "c sparsevec NOT NULL, d vector[])")
+    scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql("INSERT INTO t VALUES (1, '[1,2,3.5]', '[101,102]', '{1:201,9:209}/3000',"
+              "ARRAY['[7,8]'::vector]); DELETE FROM t;"
+              "INSERT INTO t VALUES (2, '[1]', '[1]', '{}/32768')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2  # the last one has no form
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = {name: (column["name"], column["value"])
+             for name, column in answers[0]["after"].items()}
+    assert after == {
+        "id": (None, "1"), "a": ("io.debezium.data.DoubleVector", "[1.0,2.0,3.5]"),
+        "b": ("io.debezium.data.FloatVector", "[101.0,102.0]"),
+        "c": ("io.debezium.data.SparseDoubleVector", "{dimensions=3000,vector={1=201.0,9=209.0}}"),
+        "d": (None, "[[7.0,8.0]]")}
+    assert json.loads(lines[0])["payload"]["after"]["c"] == {
+        "dimensions": 3000, "vector": [[1, 201], [9, 209]]}
+
+
+# type, literal of SQL, the parts that are not null
+STRUCTURED = [
+    ("date", "2016-11-04", {"year": 2016, "month": 11, "day": 4}),
+    ("date", "4713-01-01 BC", {"year": -4712, "month": 1, "day": 1}),
+    ("date", "infinity", {"specialValue": "POSITIVE_INFINITY"}),
+    ("time", "24:00:00", {"hour": 24, "minute": 0, "second": 0, "nanos": 0, "precision": 6}),
+    ("time(3)", "04:05:11.789",
+     {"hour": 4, "minute": 5, "second": 11, "nanos": 789000000, "precision": 3}),
+    ("timetz", "24:00:00+05:30", {"hour": 24, "minute": 0, "second": 0, "nanos": 0,
+                                  "offsetSeconds": 19800, "precision": 6}),
+    ("timetz", "04:05:11 PST", {"hour": 4, "minute": 5, "second": 11, "nanos": 0,
+                                "offsetSeconds": -28800, "precision": 6}),
+    ("timestamp(6)", "294276-12-31 23:59:59.999999",
+     {"year": 294276, "month": 12, "day": 31, "hour": 23, "minute": 59, "second": 59,
+      "nanos": 999999000, "precision": 6}),
+    ("timestamp(3)", "-infinity", {"specialValue": "NEGATIVE_INFINITY", "precision": 3}),
+    ("timestamptz(0)", "2016-11-04 13:51:02+02",
+     {"year": 2016, "month": 11, "day": 4, "hour": 11, "minute": 51, "second": 2, "nanos": 0,
+      "offsetSeconds": 0, "zoneId": "Z", "precision": 0}),
+    ("timestamptz", "infinity", {"specialValue": "POSITIVE_INFINITY", "precision": 6}),
+    ("interval", "1 year 2 months 3 days 04:05:06.789",
+     {"years": 1, "months": 2, "days": 3, "hours": 4, "minutes": 5, "seconds": 6,
+      "nanos": 789000000, "precision": 6}),
+    ("interval(3)", "-0.5 s", {"years": 0, "months": 0, "days": 0, "hours": 0, "minutes": 0,
+                               "seconds": 0, "nanos": -500000000, "precision": 3}),
+    ("interval year to month", "3 years", {"years": 3, "months": 0, "days": 0, "hours": 0,
+                                           "minutes": 0, "seconds": 0, "nanos": 0,
+                                           "precision": 6}),
+]
+
+
+@pytest.mark.matrix
+def test_i20_structured_times_keep_their_parts(scene, connect):
+    columns = ", ".join(f"c{i} {case[0]} NOT NULL" for i, case in enumerate(STRUCTURED))
+    scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {columns}, days date[], at timetz[])")
+    scene.engine(debezium(scene, schemas=True, time="structured")).start()
+    values = ", ".join(f"'{case[1]}'" for case in STRUCTURED)
+    scene.sql(f"INSERT INTO t VALUES (1, {values}, '{{2016-11-04,NULL}}', '{{01:02:03+02}}');"
+              "DELETE FROM t")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 2
+    assert [answer["back"] for answer in answers] == [json.loads(line) for line in lines]
+    after = json.loads(lines[0])["payload"]["after"]
+    for i, case in enumerate(STRUCTURED):
+        parts = {name: part for name, part in after[f"c{i}"].items() if part is not None}
+        assert (case[:2], parts) == (case[:2], case[2])
+    assert after["days"] == [{"year": 2016, "month": 11, "day": 4, "specialValue": None}, None]
+    assert after["at"][0]["hour"] == 1 and after["at"][0]["offsetSeconds"] == 7200
+
+
 def test_i20_not_null_columns_of_a_key_only_row_pass_the_schema(scene, connect):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY, a text NOT NULL, b numeric NOT NULL, "
               "c numeric(4,2) NOT NULL, d timestamptz NOT NULL, e bytea NOT NULL, f int[] NOT NULL,"
-              "g jsonb NOT NULL, h interval NOT NULL, i point NOT NULL, j bool NOT NULL)")
+              "g jsonb NOT NULL, h interval NOT NULL, i point NOT NULL, j bool NOT NULL,"
+              "k box NOT NULL, l lseg NOT NULL, m path NOT NULL, n polygon NOT NULL,"
+              "o circle NOT NULL, p line NOT NULL)")
     scene.engine(debezium(scene, schemas=True)).start()
-    scene.sql("INSERT INTO t VALUES (1, 'x', 1, 1, now(), '', '{}', '{}', '1 s', '(0,0)', true);"
+    scene.sql("INSERT INTO t VALUES (1, 'x', 1, 1, now(), '', '{}', '{}', '1 s', '(0,0)', true,"
+              "'(0,0),(1,1)', '[(0,0),(1,1)]', '[(0,0)]', '((0,0))', '<(0,0),1>', '{1,2,3}');"
               "DELETE FROM t; SELECT pg_logical_emit_message(true, 'p', 'content')")
     scene.caught_up()
     lines = [line.decode("utf-8") for line in scene.records().lines()]
@@ -224,19 +377,25 @@ def test_i20_messages_and_marks_pass_the_schema(scene, connect):
         {"data_collection": "LOGICAL_DECODING_MESSAGE", "event_count": 1}]
 
 
-def test_i20_unchanged_large_values_are_marked(scene):
-    scene.sql("CREATE TABLE t (id int PRIMARY KEY, n int, a text, b bytea, c int[], d text[]);"
-              "ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL,"
-              "ALTER c SET STORAGE EXTERNAL, ALTER d SET STORAGE EXTERNAL")
-    scene.engine(debezium(scene)).start()
+@pytest.mark.parametrize("setting, marker, text", [
+    (MARKER, MARKER.encode(), MARKER), ("hex:41ff00", b"A\xff\0", "A\ufffd\0")])
+def test_i20_unchanged_large_values_are_marked(scene, setting, marker, text):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, n int, a text, b bytea, c int[], d text[],"
+              "e uuid[]); ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL,"
+              "ALTER c SET STORAGE EXTERNAL, ALTER d SET STORAGE EXTERNAL,"
+              "ALTER e SET STORAGE EXTERNAL")
+    scene.engine(debezium(scene, unavailable_value=setting)).start()
     scene.sql("INSERT INTO t SELECT 1, 1, repeat('x', 9000), decode(repeat('ab', 9000), 'hex'),"
-              "array_agg(g), array_agg(repeat('y', 100)) FROM generate_series(1, 9000) g;"
-              "UPDATE t SET n = 2")
+              "array_agg(g), array_agg(repeat('y', 100)), array_agg(gen_random_uuid())"
+              "FROM generate_series(1, 9000) g; UPDATE t SET n = 2")
     scene.caught_up()
     _, update = scene.records().all()
+    (name,) = update["after"].pop("e")
+    digest = hashlib.md5(marker, usedforsecurity=False).digest()
+    assert name == str(uuid.UUID(bytes=digest, version=3))
     assert update["after"] == {
-        "id": 1, "n": 2, "a": MARKER, "b": "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
-        "c": list(MARKER.encode()), "d": [MARKER]}
+        "id": 1, "n": 2, "a": text, "b": base64.b64encode(marker).decode(),
+        "c": [byte - 256 if byte > 127 else byte for byte in marker], "d": [text]}
 
 
 def test_i20_a_value_without_a_form_becomes_a_dead_letter(scene):

@@ -338,11 +338,20 @@ static const struct {
      "      targets: [{type: stdout, format: debezium, int8: string}]\n"
      "                                                       ^~~~~~\n"
      "  hint: remove \"int8\": an int64 of Kafka Connect is a number\n"},
-    {PIPELINE("{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:00'}}"),
-     "c.yaml:6:57: error: pipelines.a.targets.stdout.debezium: \"unavailable_value\" is taken as "
-     "it "
-     "stands; bytes after `hex:` are not available\n"
-     "      targets: [{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:00'}}]\n"
+    {PIPELINE("{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:0'}}"),
+     "c.yaml:6:57: error: pipelines.a.targets.stdout.debezium: behind `hex:` of "
+     "\"unavailable_value\" stand pairs of hexadecimal digits\n"
+     "      targets: [{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:0'}}]\n"
+     "                                                            ^~~~~~~~~~~~~~~~~\n"},
+    {PIPELINE("{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:0g'}}"),
+     "c.yaml:6:57: error: pipelines.a.targets.stdout.debezium: behind `hex:` of "
+     "\"unavailable_value\" stand pairs of hexadecimal digits\n"
+     "      targets: [{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:0g'}}]\n"
+     "                                                            ^~~~~~~~~~~~~~~~~\n"},
+    {PIPELINE("{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:'}}"),
+     "c.yaml:6:57: error: pipelines.a.targets.stdout.debezium: behind `hex:` of "
+     "\"unavailable_value\" stand pairs of hexadecimal digits\n"
+     "      targets: [{type: stdout, format: debezium, debezium: {unavailable_value: 'hex:'}}]\n"
      "                                                            ^~~~~~~~~~~~~~~~~\n"},
     {"sources: {shop: {dsn: service=shop}}\n"
      "pipelines:\n"

@@ -27,6 +27,13 @@ enum {
     OID_ENUM_ARRAY,
     OID_DOMAIN,
     OID_HSTORE_ARRAY,
+    OID_GEOMETRY,
+    OID_GEOGRAPHY,
+    OID_GEOMETRY_ARRAY,
+    OID_VECTOR,
+    OID_HALF_VECTOR,
+    OID_SPARSE_VECTOR,
+    OID_VECTOR_ARRAY,
 };
 
 static const struct encode_context context = {.source = "shop",
@@ -69,6 +76,25 @@ static struct type_info type_of(uint32_t oid)
     case OID_CITEXT:
         type.family = TYPE_FAMILY_CITEXT;
         return type;
+    case OID_GEOMETRY:
+        type.family = TYPE_FAMILY_GEOMETRY;
+        return type;
+    case OID_GEOGRAPHY:
+        type.family = TYPE_FAMILY_GEOGRAPHY;
+        return type;
+    case OID_GEOMETRY_ARRAY:
+        return type_array_of(type_of(OID_GEOMETRY), ':');
+    case OID_VECTOR:
+        type.family = TYPE_FAMILY_VECTOR;
+        return type;
+    case OID_HALF_VECTOR:
+        type.family = TYPE_FAMILY_HALF_VECTOR;
+        return type;
+    case OID_SPARSE_VECTOR:
+        type.family = TYPE_FAMILY_SPARSE_VECTOR;
+        return type;
+    case OID_VECTOR_ARRAY:
+        return type_array_of(type_of(OID_VECTOR), ',');
     case OID_ENUM_ARRAY:
         return type_array_of(type_of(OID_ENUM), ',');
     case OID_HSTORE_ARRAY:
@@ -726,6 +752,74 @@ static const struct value_case value_cases[] = {
     {1186, -1, WITH(.interval = DEBEZIUM_INTERVAL_STRING), "PT0S", "\"P0Y0M0DT0H0M0S\""},
     {1186, -1, WITH(.interval = DEBEZIUM_INTERVAL_STRING), "P-1Y2M-3DT-4H-5M-6.5S",
      "\"P-1Y2M-3DT-4H-5M-6.5S\""},
+    /* Of Debezium 3.7. */
+    {1082, -1, TIMES_OF(STRUCTURED), "2016-11-04",
+     "{\"year\":2016,\"month\":11,\"day\":4,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "0001-01-01 BC",
+     "{\"year\":0,\"month\":1,\"day\":1,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "5874897-12-31",
+     "{\"year\":5874897,\"month\":12,\"day\":31,\"specialValue\":null}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"POSITIVE_INFINITY\"}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "-infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"NEGATIVE_INFINITY\"}"},
+    {1082, -1, TIMES_OF(STRUCTURED), "2016-11", NULL},
+    {1083, -1, TIMES_OF(STRUCTURED), "04:05:11.789",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":789000000,\"precision\":6}"},
+    {1083, 3, TIMES_OF(STRUCTURED), "04:05:11.789",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":789000000,\"precision\":3}"},
+    {1083, -1, TIMES_OF(STRUCTURED), "24:00:00",
+     "{\"hour\":24,\"minute\":0,\"second\":0,\"nanos\":0,\"precision\":6}"},
+    {1083, -1, TIMES_OF(STRUCTURED), "infinity", NULL},
+    {1266, -1, TIMES_OF(STRUCTURED), "24:00:00+05:30",
+     "{\"hour\":24,\"minute\":0,\"second\":0,\"nanos\":0,\"offsetSeconds\":19800,\"precision\":6}"},
+    {1266, 6, TIMES_OF(STRUCTURED), "13:51:30.123789+02",
+     "{\"hour\":13,\"minute\":51,\"second\":30,\"nanos\":123789000,\"offsetSeconds\":7200,"
+     "\"precision\":6}"},
+    {1266, 0, TIMES_OF(STRUCTURED), "04:05:11-08",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":0,\"offsetSeconds\":-28800,\"precision\":"
+     "0}"},
+    {1266, -1, TIMES_OF(STRUCTURED), "04:05:11-02:00:30",
+     "{\"hour\":4,\"minute\":5,\"second\":11,\"nanos\":0,\"offsetSeconds\":-7230,\"precision\":6}"},
+    {1266, -1, TIMES_OF(STRUCTURED), "04:05:11", NULL},
+    {1114, -1, TIMES_OF(STRUCTURED), "294276-12-31 23:59:59.999999",
+     "{\"year\":294276,\"month\":12,\"day\":31,\"hour\":23,\"minute\":59,\"second\":59,\"nanos\":"
+     "999999000,\"specialValue\":null,\"precision\":6}"},
+    {1114, 3, TIMES_OF(STRUCTURED), "4713-12-31 23:59:59.5 BC",
+     "{\"year\":-4712,\"month\":12,\"day\":31,\"hour\":23,\"minute\":59,\"second\":59,\"nanos\":"
+     "500000000,\"specialValue\":null,\"precision\":3}"},
+    {1114, 0, TIMES_OF(STRUCTURED), "-infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"hour\":null,\"minute\":null,\"second\":null,"
+     "\"nanos\":null,\"specialValue\":\"NEGATIVE_INFINITY\",\"precision\":0}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "2016-11-04 11:51:02.1+00",
+     "{\"year\":2016,\"month\":11,\"day\":4,\"hour\":11,\"minute\":51,\"second\":2,\"nanos\":"
+     "100000000,\"offsetSeconds\":0,\"zoneId\":\"Z\",\"specialValue\":null,\"precision\":6}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "infinity",
+     "{\"year\":null,\"month\":null,\"day\":null,\"hour\":null,\"minute\":null,\"second\":null,"
+     "\"nanos\":null,\"offsetSeconds\":null,\"zoneId\":null,\"specialValue\":\"POSITIVE_INFINITY\","
+     "\"precision\":6}"},
+    {1184, -1, TIMES_OF(STRUCTURED), "2016-11-04 11:51:02", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "P1Y2M3DT4H5M6.789S",
+     "{\"years\":1,\"months\":2,\"days\":3,\"hours\":4,\"minutes\":5,\"seconds\":6,\"nanos\":"
+     "789000000,\"precision\":6}"},
+    {1186, -1, TIMES_OF(STRUCTURED), "P-1Y2M-3DT-4H-5M-0.5S",
+     "{\"years\":-1,\"months\":2,\"days\":-3,\"hours\":-4,\"minutes\":-5,\"seconds\":0,\"nanos\":-"
+     "500000000,\"precision\":6}"},
+    {1186, (0x7fff << 16) + 3, TIMES_OF(STRUCTURED), "PT0S",
+     "{\"years\":0,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":3}"},
+    {1186, (6 << 16) + 0xffff, TIMES_OF(STRUCTURED), "P1Y",
+     "{\"years\":1,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":6}"},
+    {1186, -1, TIMES_OF(STRUCTURED), "PT2562047788H", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "-infinity", NULL},
+    {1186, -1, TIMES_OF(STRUCTURED), "1 day", NULL},
+    {1185, 3, TIMES_OF(STRUCTURED), "{\"2016-11-04 11:51:02+00\",NULL}",
+     "[{\"year\":2016,\"month\":11,\"day\":4,\"hour\":11,\"minute\":51,\"second\":2,\"nanos\":0,"
+     "\"offsetSeconds\":0,\"zoneId\":\"Z\",\"specialValue\":null,\"precision\":3},null]"},
+    {1182, -1, TIMES_OF(STRUCTURED), "{infinity}",
+     "[{\"year\":null,\"month\":null,\"day\":null,\"specialValue\":\"POSITIVE_INFINITY\"}]"},
+    {1187, -1, TIMES_OF(STRUCTURED), "{P1D}", "\"{P1D}\""},
     {2950, -1, DEFAULTS, "00000000-0000-0000-0000-00000000000a",
      "\"00000000-0000-0000-0000-00000000000a\""},
     {3802, -1, DEFAULTS, "{\"bar\": \"baz\"}", "\"{\\\"bar\\\": \\\"baz\\\"}\""},
@@ -759,12 +853,115 @@ static const struct value_case value_cases[] = {
     {2951, -1, DEFAULTS, "{00000000-0000-0000-0000-00000000000a}",
      "[\"00000000-0000-0000-0000-00000000000a\"]"},
     {1028, -1, DEFAULTS, "{4000000000}", "[4000000000]"},
+    {1002, -1, DEFAULTS, "{a,NULL,\",\"}", "[\"a\",null,\",\"]"},
     {OID_ENUM_ARRAY, -1, DEFAULTS, "{sad,\"so so\"}", "[\"sad\",\"so so\"]"},
     {OID_HSTORE_ARRAY, -1, WITH(.hstore = DEBEZIUM_HSTORE_MAP),
      "{\"\\\"a\\\\\\\"b\\\"=>\\\"c\\\", \\\"d\\\"=>NULL\"}", "[{\"a\\\"b\":\"c\",\"d\":null}]"},
+    /* Shapes; those of PostGIS are what its 3.3 prints. */
+    {603, -1, DEFAULTS, "(1,1),(0,0)",
+     "{\"wkb\":\"AQMAAAABAAAABQAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8AAAAAAADwPwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA8D8AAAAAAADwPwAAAAAAA"
+     "PA/\",\"srid\":null,\"extensions\":{\"type\":\"box\"}}"},
+    {603, -1, DEFAULTS, "(1,1)", NULL},
+    {603, -1, DEFAULTS, "(1,1),(0,0),(2,2)", NULL},
+    {601, -1, DEFAULTS, "[(0,0),(0,1)]",
+     "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA8D8=\",\"srid\":null,"
+     "\"extensions\":{\"type\":\"lseg\"}}"},
+    {601, -1, DEFAULTS, "[(0,0),(0,1)", NULL},
+    {602, -1, DEFAULTS, "((0,0),(0,1),(0,2))",
+     "{\"wkb\":\"AQIAAAADAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA8D8AAAAAAAAAAAAAAAAAAABA\","
+     "\"srid\":null,\"extensions\":{\"type\":\"path\",\"closed\":\"true\"}}"},
+    {602, -1, DEFAULTS, "[(0,0),(1e+300,-0)]",
+     "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAJx1AIg85Dd+AAAAAAAAAIA=\",\"srid\":null,"
+     "\"extensions\":{\"type\":\"path\",\"closed\":\"false\"}}"},
+    {602, -1, DEFAULTS, "((Infinity,NaN))",
+     "{\"wkb\":\"AQIAAAABAAAAAAAAAAAA8H8AAAAAAAD4fw==\",\"srid\":null,\"extensions\":{\"type\":"
+     "\"path\",\"closed\":\"true\"}}"},
+    {602, -1, DEFAULTS, "((0,0),(0,1)]", NULL},
+    {602, -1, DEFAULTS, "()", NULL},
+    {602, -1, DEFAULTS, "((0,0),)", NULL},
+    {602, -1, DEFAULTS, "", NULL},
+    {604, -1, DEFAULTS, "((0,0),(0,1),(1,0))",
+     "{\"wkb\":\"AQMAAAABAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"srid\":null,\"extensions\":{\"type\":"
+     "\"polygon\"}}"},
+    {604, -1, DEFAULTS, "((0,0),(0,1),(1,0),(0,0))",
+     "{\"wkb\":\"AQMAAAABAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"srid\":null,\"extensions\":{\"type\":"
+     "\"polygon\"}}"},
+    {604, -1, DEFAULTS, "((1,1))",
+     "{\"wkb\":\"AQMAAAABAAAAAQAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8=\",\"srid\":null,\"extensions\":{\"type\":\"polygon\"}}"},
+    {604, -1, DEFAULTS, "((1,x))", NULL},
+    {718, -1, DEFAULTS, "<(10,4),10>",
+     "{\"center\":{\"x\":10,\"y\":4,\"wkb\":\"AQEAAAAAAAAAAAAkQAAAAAAAABBA\",\"srid\":null},"
+     "\"radius\":10}"},
+    {718, -1, DEFAULTS, "<(0,0),Infinity>",
+     "{\"center\":{\"x\":0,\"y\":0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null},"
+     "\"radius\":\"Infinity\"}"},
+    {718, -1, DEFAULTS, "<(10,4)>", NULL},
+    {628, -1, DEFAULTS, "{-1,0,0}", "{\"a\":-1,\"b\":0,\"c\":0}"},
+    {628, -1, DEFAULTS, "{-1,0}", NULL},
+    {1020, -1, DEFAULTS, "{(1,1),(0,0);NULL}",
+     "[{\"wkb\":\"AQMAAAABAAAABQAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8AAAAAAADwPwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA8D8AAAAAAADwPwAAAAAAA"
+     "PA/\",\"srid\":null,\"extensions\":{\"type\":\"box\"}},null]"},
+    {1019, -1, DEFAULTS, "{\"((0,0),(0,1),(0,2))\"}",
+     "[{\"wkb\":\"AQIAAAADAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA8D8AAAAAAAAAAAAAAAAAAABA\","
+     "\"srid\":null,\"extensions\":{\"type\":\"path\",\"closed\":\"true\"}}]"},
+    {629, -1, DEFAULTS, "{\"{-1,0,0}\"}", "[{\"a\":-1,\"b\":0,\"c\":0}]"},
+    {1017, -1, DEFAULTS, "{\"(1,1)\"}", "\"{\\\"(1,1)\\\"}\""},
+    {OID_GEOMETRY, -1, DEFAULTS, "0101000020730C00001C7C613255DE6540787AA52C435C42C0",
+     "{\"wkb\":\"AQEAACBzDAAAHHxhMlXeZUB4eqUsQ1xCwA==\",\"srid\":3187,\"extensions\":null}"},
+    {OID_GEOMETRY, -1, DEFAULTS,
+     "010200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246C0",
+     "{\"wkb\":\"AQIAAAACAAAAp3nHKTokZUALRiV1AlpGwMZtNIC3/"
+     "GRAw9MrZRlSRsA=\",\"srid\":null,\"extensions\":null}"},
+    {OID_GEOMETRY, -1, DEFAULTS, "010700000000000000",
+     "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null,\"extensions\":null}"},
+    {OID_GEOMETRY, -1, DEFAULTS, "0020000001000010e63ff00000000000004000000000000000",
+     "{\"wkb\":\"ACAAAAEAABDmP/AAAAAAAABAAAAAAAAAAA==\",\"srid\":4326,\"extensions\":null}"},
+    {OID_GEOMETRY, -1, DEFAULTS, "0107000000000000", NULL},
+    {OID_GEOMETRY, -1, DEFAULTS,
+     "010200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246C", NULL},
+    {OID_GEOMETRY, -1, DEFAULTS,
+     "010200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246xx", NULL},
+    {OID_GEOMETRY, -1, DEFAULTS,
+     "0x0200000002000000A779C7293A2465400B462575025A46C0C66D3480B7FC6440C3D32B65195246C0", NULL},
+    {OID_GEOGRAPHY, -1, DEFAULTS, "0101000020E61000001C7C613255DE6540787AA52C435C42C0",
+     "{\"wkb\":\"AQEAACDmEAAAHHxhMlXeZUB4eqUsQ1xCwA==\",\"srid\":4326}"},
+    {OID_GEOMETRY_ARRAY, -1, DEFAULTS, "{0101000020730C00001C7C613255DE6540787AA52C435C42C0:NULL}",
+     "[{\"wkb\":\"AQEAACBzDAAAHHxhMlXeZUB4eqUsQ1xCwA==\",\"srid\":3187,\"extensions\":null},null]"},
+    /* Numbers as pgvector prints them. */
+    {OID_VECTOR, -1, DEFAULTS, "[1,2,3]", "[1,2,3]"},
+    {OID_VECTOR, -1, DEFAULTS, "[-1.5,1e-07,0]", "[-1.5,1e-07,0]"},
+    {OID_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,2", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1,NaN]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[1]]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "1", NULL},
+    {OID_HALF_VECTOR, -1, DEFAULTS, "[101,102.5]", "[101,102.5]"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:201,9:209}/3000",
+     "{\"dimensions\":3000,\"vector\":[[1,201],[9,209]]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{}/5", "{\"dimensions\":5,\"vector\":[]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{32767:-1e+20}/32767",
+     "{\"dimensions\":32767,\"vector\":[[32767,-1e+20]]}"},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/32768", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/99999999999", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1}/", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{2:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1,}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "1:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{1:1/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{:1}/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "/1", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "", NULL},
+    {OID_VECTOR_ARRAY, -1, DEFAULTS, "{\"[1,2]\",NULL}", "[[1,2],null]"},
     /* Types that Debezium has no form for. */
     {791, -1, DEFAULTS, "{$1.00}", "\"{$1.00}\""},
-    {603, -1, DEFAULTS, "(1,1),(0,0)", "\"(1,1),(0,0)\""},
     {4451, -1, DEFAULTS, "{[1,2)}", "\"{[1,2)}\""},
 };
 
@@ -833,9 +1030,10 @@ static const struct absent_case {
     {25, -1, DEFAULTS, "\"\"", "\"__debezium_unavailable_value\""},
     {25, -1, WITH(.unavailable_value = "gone"), "\"\"", "\"gone\""},
     {17, -1, DEFAULTS, "\"\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""},
-    {17, -1, WITH(.binary = DEBEZIUM_BINARY_HEX), "\"\"",
-     "\"5f5f646562657a69756d5f756e617661696c61626c655f76616c7565\""},
-    {3802, -1, DEFAULTS, "\"{}\"", "\"__debezium_unavailable_value\""},
+    {17, -1, WITH(.binary = DEBEZIUM_BINARY_HEX), "\"\"", "\"__debezium_unavailable_value\""},
+    {17, -1, WITH(.binary = DEBEZIUM_BINARY_BASE64), "\"\"",
+     "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""},
+    {3802, -1, DEFAULTS, "\"\"", "\"__debezium_unavailable_value\""},
     {142, -1, DEFAULTS, "\"\"", "\"__debezium_unavailable_value\""},
     {1009, -1, DEFAULTS, "[]", "[\"__debezium_unavailable_value\"]"},
     {1001, -1, DEFAULTS, "[]", "[\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"]"},
@@ -844,12 +1042,30 @@ static const struct absent_case {
      "108,117,101]"},
     {1016, -1, WITH(.unavailable_value = "ab"), "[]", "[97,98]"},
     {2951, -1, DEFAULTS, "[]", "[\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\"]"},
-    {2951, -1, WITH(.unavailable_value = "gone"), "[]", NULL},
+    {2951, -1, WITH(.unavailable_value = "gone"), "[]",
+     "[\"50c1f58b-e7f5-347e-8f53-d64c094783c2\"]"},
+    {2951, -1, WITH(.unavailable_value = "hex:00ff"), "[]",
+     "[\"d07d34ef-ac63-3800-bad6-7c7e0a985e00\"]"},
+    {25, -1, WITH(.unavailable_value = "hex:41fF00"), "\"\"", "\"A\xef\xbf\xbd\\u0000\""},
+    {17, -1, WITH(.unavailable_value = "hex:00ff"), "\"\"", "\"AP8=\""},
+    {17, -1, WITH(.unavailable_value = "hex:41ff", .binary = DEBEZIUM_BINARY_HEX), "\"\"",
+     "\"A\xef\xbf\xbd\""},
+    {1001, -1, WITH(.unavailable_value = "hex:00ff"), "[]", "[\"AP8=\"]"},
+    {1007, -1, WITH(.unavailable_value = "hex:007fff"), "[]", "[0,127,-1]"},
+    {25, -1, WITH(.unavailable_value = "hex:0"), "\"\"", "\"hex:0\""},
     {1231, -1, DEFAULTS, "[]", NULL},
     {1700, -1, DEFAULTS, "{\"scale\":0,\"value\":\"AA==\"}", NULL},
     {1700, -1, STRINGS, "\"0\"", "\"__debezium_unavailable_value\""},
     {1700, NUMERIC(6, 2), DEFAULTS, "\"AA==\"", NULL},
-    {OID_HSTORE, -1, DEFAULTS, "\"{}\"", "\"__debezium_unavailable_value\""},
+    {1700, NUMERIC(6, 2), STRINGS, "\"0.00\"", "\"__debezium_unavailable_value\""},
+    {1700, NUMERIC(6, -2), STRINGS, "\"0\"", "\"__debezium_unavailable_value\""},
+    {790, -1, STRINGS, "\"0.00\"", NULL},
+    {OID_HSTORE, -1, DEFAULTS, "\"{}\"",
+     "\"{\\\"__debezium_unavailable_value\\\":\\\"__debezium_unavailable_value\\\"}\""},
+    {3807, -1, DEFAULTS, "[]", "[\"__debezium_unavailable_value\"]"},
+    {1182, -1, WITH(.unavailable_value = "ab"), "[]", "[97,98]"},
+    {1182, -1, TIMES_OF(ISOSTRING), "[]", NULL},
+    {OID_HSTORE_ARRAY, -1, DEFAULTS, "[]", NULL},
     {OID_HSTORE, -1, WITH(.hstore = DEBEZIUM_HSTORE_MAP), "{}",
      "{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}"},
     {16, -1, DEFAULTS, "false", NULL},
@@ -861,6 +1077,55 @@ static const struct absent_case {
     {1184, -1, DEFAULTS, "\"1970-01-01T00:00:00Z\"", NULL},
     {1266, -1, DEFAULTS, "\"00:00:00Z\"", NULL},
     {1186, -1, DEFAULTS, "0", NULL},
+    {1082, -1, TIMES_OF(STRUCTURED), "{\"year\":1970,\"month\":1,\"day\":1,\"specialValue\":null}",
+     NULL},
+    {1083, 0, TIMES_OF(STRUCTURED),
+     "{\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,\"precision\":0}", NULL},
+    {1266, -1, TIMES_OF(STRUCTURED),
+     "{\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,\"offsetSeconds\":0,\"precision\":6}",
+     NULL},
+    {1114, 3, TIMES_OF(STRUCTURED),
+     "{\"year\":1970,\"month\":1,\"day\":1,\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,"
+     "\"specialValue\":null,\"precision\":3}",
+     NULL},
+    {1184, -1, TIMES_OF(STRUCTURED),
+     "{\"year\":1970,\"month\":1,\"day\":1,\"hour\":0,\"minute\":0,\"second\":0,\"nanos\":0,"
+     "\"offsetSeconds\":0,\"zoneId\":null,\"specialValue\":null,\"precision\":6}",
+     NULL},
+    {1186, -1, TIMES_OF(STRUCTURED),
+     "{\"years\":0,\"months\":0,\"days\":0,\"hours\":0,\"minutes\":0,\"seconds\":0,\"nanos\":0,"
+     "\"precision\":6}",
+     NULL},
+    {603, -1, DEFAULTS,
+     "{\"wkb\":\"AQMAAAABAAAABQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+     "AAAAAAAA8D8AAAAAAADwPwAAAAAAAPA/"
+     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null,\"extensions\":{\"type\":\"box\"}}",
+     NULL},
+    {601, -1, DEFAULTS,
+     "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+     "AAAAAAAAAAA=\",\"srid\":null,\"extensions\":{\"type\":\"lseg\"}}",
+     NULL},
+    {602, -1, DEFAULTS,
+     "{\"wkb\":\"AQIAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAPA/"
+     "AAAAAAAAAAA=\",\"srid\":null,\"extensions\":{\"type\":\"path\"}}",
+     NULL},
+    {604, -1, DEFAULTS,
+     "{\"wkb\":"
+     "\"AQMAAAABAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADwPwAAAAAAAAAAAAAAAAAAAAAAAAAAAADwPwAAAAAAAAA"
+     "AAAAAAAAAAAA=\",\"srid\":null,\"extensions\":{\"type\":\"polygon\"}}",
+     NULL},
+    {718, -1, DEFAULTS,
+     "{\"center\":{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null},"
+     "\"radius\":0.0}",
+     NULL},
+    {628, -1, DEFAULTS, "{\"a\":0.0,\"b\":1.0,\"c\":0.0}", NULL},
+    {OID_GEOMETRY, -1, DEFAULTS, "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null,\"extensions\":null}",
+     NULL},
+    {OID_GEOGRAPHY, -1, DEFAULTS, "{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}", NULL},
+    {OID_GEOMETRY_ARRAY, -1, DEFAULTS, "[]", NULL},
+    {OID_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_HALF_VECTOR, -1, DEFAULTS, "[]", NULL},
+    {OID_SPARSE_VECTOR, -1, DEFAULTS, "{\"dimensions\":0,\"vector\":[]}", NULL},
     {600, -1, DEFAULTS,
      "{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}", NULL},
 };
@@ -918,11 +1183,15 @@ START_TEST(debezium_null_for_a_special_value_needs_a_column_that_may_be_null)
                                                     .special_values = SPECIAL_NULL};
     const struct value_case value = {.oid = 701, .modifier = -1};
     const struct value_case point = {.oid = 600, .modifier = -1};
+    const struct value_case circle = {.oid = 718, .modifier = -1};
+    const struct value_case lines = {.oid = 629, .modifier = -1};
     const struct value_case array = {.oid = 1022, .modifier = -1};
     const char expected[] = "cannot encode column \"v\" of a row of \"public.orders\": a number is "
                             "NaN or infinite";
     struct relation *strict = one_column(&value, true);
     struct relation *points = one_column(&point, false);
+    struct relation *circles = one_column(&circle, false);
+    struct relation *line_arrays = one_column(&lines, false);
     struct relation *arrays = one_column(&array, true);
     struct change change =
         row_change(CHANGE_INSERT, strict, OLD_ROW_NONE, NULL, (const char *[]){"1", "NaN"});
@@ -930,10 +1199,18 @@ START_TEST(debezium_null_for_a_special_value_needs_a_column_that_may_be_null)
     change =
         row_change(CHANGE_INSERT, points, OLD_ROW_NONE, NULL, (const char *[]){"1", "(NaN,1)"});
     assert_poison(&settings, &change, expected);
+    change = row_change(CHANGE_INSERT, circles, OLD_ROW_NONE, NULL,
+                        (const char *[]){"1", "<(0,0),NaN>"});
+    assert_poison(&settings, &change, expected);
+    change = row_change(CHANGE_INSERT, line_arrays, OLD_ROW_NONE, NULL,
+                        (const char *[]){"1", "{\"{NaN,1,1}\"}"});
+    assert_poison(&settings, &change, expected);
     change = row_change(CHANGE_INSERT, arrays, OLD_ROW_NONE, NULL, (const char *[]){"1", "{NaN}"});
     assert_column(&settings, &change, "[null]");
     relation_destroy(strict);
     relation_destroy(points);
+    relation_destroy(circles);
+    relation_destroy(line_arrays);
     relation_destroy(arrays);
 }
 END_TEST
@@ -1038,10 +1315,110 @@ static const struct schema_case {
     {1184, -1, WITH(.schemas = true),
      "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.time.ZonedTimestamp\","
      "\"version\":1"},
+    {1082, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"string\",\"optional\":true,\"field\":\"specialValue\"}],"
+     "\"optional\":true,\"name\":\"io.debezium.time.StructuredDate\",\"version\":1"},
+    {1083, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredTime\",\"version\":1"},
+    {1266, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"offsetSeconds\"},{\"type\":\"int32\","
+     "\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":\"io.debezium.time."
+     "StructuredZonedTime\",\"version\":1"},
+    {1114, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{\"type\":"
+     "\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":true,"
+     "\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{\"type\":"
+     "\"string\",\"optional\":true,\"field\":\"specialValue\"},{\"type\":\"int32\",\"optional\":"
+     "true,\"field\":\"precision\"}],\"optional\":true,\"name\":\"io.debezium.time."
+     "StructuredTimestamp\",\"version\":1"},
+    {1184, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"year\"},{"
+     "\"type\":\"int8\",\"optional\":true,\"field\":\"month\"},{\"type\":\"int8\",\"optional\":"
+     "true,\"field\":\"day\"},{\"type\":\"int8\",\"optional\":true,\"field\":\"hour\"},{\"type\":"
+     "\"int8\",\"optional\":true,\"field\":\"minute\"},{\"type\":\"int8\",\"optional\":true,"
+     "\"field\":\"second\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{\"type\":"
+     "\"int32\",\"optional\":true,\"field\":\"offsetSeconds\"},{\"type\":\"string\",\"optional\":"
+     "true,\"field\":\"zoneId\"},{\"type\":\"string\",\"optional\":true,\"field\":\"specialValue\"}"
+     ",{\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredZonedTimestamp\",\"version\":1"},
+    {1186, -1, WITH(.schemas = true, .time = DEBEZIUM_TIME_STRUCTURED),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":true,\"field\":\"years\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"months\"},{\"type\":\"int32\",\"optional\":"
+     "true,\"field\":\"days\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"hours\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"minutes\"},{\"type\":\"int64\",\"optional\":"
+     "true,\"field\":\"seconds\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"nanos\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"precision\"}],\"optional\":true,\"name\":"
+     "\"io.debezium.time.StructuredDuration\",\"version\":1"},
     {17, -1, WITH(.schemas = true), "{\"type\":\"bytes\",\"optional\":true"},
     {17, -1, WITH(.schemas = true, .binary = DEBEZIUM_BINARY_BASE64),
      "{\"type\":\"string\",\"optional\":true"},
     {700, -1, WITH(.schemas = true), "{\"type\":\"float\",\"optional\":true"},
+    {600, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"double\",\"optional\":false,\"field\":\"x\"},{"
+     "\"type\":\"double\",\"optional\":false,\"field\":\"y\"},{\"type\":\"bytes\",\"optional\":"
+     "true,\"field\":\"wkb\"},{\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"}],"
+     "\"optional\":true,\"name\":\"io.debezium.data.geometry.Point\",\"version\":1,\"doc\":"
+     "\"Geometry (POINT)\""},
+    {602, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"bytes\",\"optional\":false,\"field\":\"wkb\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"},{\"type\":\"map\",\"keys\":{"
+     "\"type\":\"string\",\"optional\":false},\"values\":{\"type\":\"string\",\"optional\":false},"
+     "\"optional\":true,\"field\":\"extensions\"}],\"optional\":true,\"name\":\"io.debezium.data."
+     "geometry.Geometry\",\"version\":2,\"doc\":\"Geometry\""},
+    {718, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"struct\",\"fields\":[{\"type\":\"double\","
+     "\"optional\":false,\"field\":\"x\"},{\"type\":\"double\",\"optional\":false,\"field\":\"y\"},"
+     "{\"type\":\"bytes\",\"optional\":true,\"field\":\"wkb\"},{\"type\":\"int32\",\"optional\":"
+     "true,\"field\":\"srid\"}],\"optional\":false,\"name\":\"io.debezium.data.geometry.Point\","
+     "\"version\":1,\"doc\":\"Geometry "
+     "(POINT)\",\"field\":\"center\"},{\"type\":\"double\",\"optional\":false,\"field\":\"radius\"}"
+     "],\"optional\":true,\"name\":\"io.debezium.data.geometry.Circle\",\"version\":1,\"doc\":"
+     "\"Geometry (CIRCLE)\""},
+    {628, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"double\",\"optional\":false,\"field\":\"a\"},{"
+     "\"type\":\"double\",\"optional\":false,\"field\":\"b\"},{\"type\":\"double\",\"optional\":"
+     "false,\"field\":\"c\"}],\"optional\":true,\"name\":\"io.debezium.data.geometry.Line\","
+     "\"version\":1,\"doc\":\"Geometry (LINE)\""},
+    {OID_GEOMETRY, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"bytes\",\"optional\":false,\"field\":\"wkb\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"},{\"type\":\"map\",\"keys\":{"
+     "\"type\":\"string\",\"optional\":false},\"values\":{\"type\":\"string\",\"optional\":false},"
+     "\"optional\":true,\"field\":\"extensions\"}],\"optional\":true,\"name\":\"io.debezium.data."
+     "geometry.Geometry\",\"version\":2,\"doc\":\"Geometry\""},
+    {OID_GEOGRAPHY, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"bytes\",\"optional\":false,\"field\":\"wkb\"},{"
+     "\"type\":\"int32\",\"optional\":true,\"field\":\"srid\"}],\"optional\":true,\"name\":\"io."
+     "debezium.data.geometry.Geography\",\"version\":1,\"doc\":\"Geography\""},
+    {OID_GEOMETRY_ARRAY, -1, WITH(.schemas = true),
+     "{\"type\":\"array\",\"items\":{\"type\":\"struct\",\"fields\":[{\"type\":\"bytes\","
+     "\"optional\":false,\"field\":\"wkb\"},{\"type\":\"int32\",\"optional\":true,\"field\":"
+     "\"srid\"},{\"type\":\"map\",\"keys\":{\"type\":\"string\",\"optional\":false},\"values\":{"
+     "\"type\":\"string\",\"optional\":false},\"optional\":true,\"field\":\"extensions\"}],"
+     "\"optional\":true,\"name\":\"io.debezium.data.geometry.Geometry\",\"version\":2,\"doc\":"
+     "\"Geometry\"},\"optional\":true"},
+    {OID_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"array\",\"items\":{\"type\":\"double\",\"optional\":false},\"optional\":true,"
+     "\"name\":\"io.debezium.data.DoubleVector\",\"version\":1"},
+    {OID_HALF_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"array\",\"items\":{\"type\":\"float\",\"optional\":false},\"optional\":true,"
+     "\"name\":\"io.debezium.data.FloatVector\",\"version\":1"},
+    {OID_SPARSE_VECTOR, -1, WITH(.schemas = true),
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int16\",\"optional\":false,\"field\":"
+     "\"dimensions\"},{\"type\":\"map\",\"keys\":{\"type\":\"int16\",\"optional\":false},"
+     "\"values\":{\"type\":\"double\",\"optional\":false},\"optional\":false,\"field\":\"vector\"}]"
+     ",\"optional\":true,\"name\":\"io.debezium.data.SparseDoubleVector\",\"version\":1,\"doc\":"
+     "\"Sparse double vector\""},
     {OID_ENUM, -1, WITH(.schemas = true),
      "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1"},
 };
@@ -1058,7 +1435,7 @@ START_TEST(debezium_schema_of_a_type_is_the_documented_one)
         row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"1", NULL});
     struct bytes out = encoded(encoder, &change);
     assert_json(out.data, out.size);
-    char expected[1024];
+    char expected[2048];
     (void)snprintf(expected, sizeof(expected), "%s,\"field\":\"v\"}]", schema->node);
     ck_assert_msg(strstr(bytes_text(&out), expected) != NULL, "%s is not in %s", expected,
                   bytes_text(&out));
