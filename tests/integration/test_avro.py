@@ -69,8 +69,8 @@ def records(scene, broker):
 @pytest.mark.parametrize("section", [
     {}, {"decimal": "double", "time": "connect", "binary": "hex", "interval": "string",
          "hstore": "map", "transaction_metadata": True},
-    {"decimal": "string", "time": "nanoseconds"}, {"time": "isostring"}],
-    ids=["default", "connect", "nanoseconds", "isostring"])
+    {"decimal": "string", "time": "nanoseconds"}, {"time": "isostring"},
+    {"time": "structured"}], ids=["default", "connect", "nanoseconds", "isostring", "structured"])
 def test_i22_every_type_in_avro_is_what_debezium_says(scene, cluster, shared_registry, section):
     scene.sql(SETUP)
     types = [case for case in TYPES if section.get("time") != "nanoseconds"
