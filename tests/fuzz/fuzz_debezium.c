@@ -2,10 +2,14 @@
  * Property: whatever bytes the columns of a row hold, and whatever the settings, the debezium envelope
  *           is one valid JSON object on one line for the dead letter, and for the target either the
  *           same or a refusal that leaves nothing behind; as records, each part is.
- * Oracle:   jansson, but for numbers out of its range (as in fuzz_array.c); record.h reads the framing.
+ *           In Avro it has a schema that avro-c takes, and is read back whole, or is refused,
+ *           as an integer that is none is.
+ * Oracle:   jansson, but for numbers out of its range (as in fuzz_array.c); record.h reads the framing;
+ *           the reader of avro-c.
  *
  * Input: five bytes of settings and kinds, then the texts of three columns, split by a NUL.
  */
+#include <avro.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,6 +17,7 @@
 
 #include "base/utf8.h"
 #include "base/wire.h"
+#include "encode/avro_encoder.h"
 #include "encode/debezium.h"
 #include "encode/record.h"
 #include "model/row.h"
@@ -189,6 +194,74 @@ static void assert_event(const struct encode_settings *settings, const struct by
     }
 }
 
+/* A registry that keeps the one schema it was asked for. */
+struct one_schema {
+    struct schema_ids ids;
+    avro_schema_t schema;
+};
+
+static enum fan_status one_find(struct schema_ids *ids, const char *subject, const char *schema,
+                                size_t schema_size, uint32_t *ret_id, struct fan_error *reterr)
+{
+    struct one_schema *one = (struct one_schema *)ids;
+    (void)subject; /* there is only one */
+    (void)reterr;
+    if (one->schema != NULL ||
+        avro_schema_from_json_length(schema, schema_size, &one->schema) != 0) {
+        abort();
+    }
+    *ret_id = 7;
+    return FAN_OK;
+}
+
+static void assert_message(avro_schema_t schema, const struct bytes *out)
+{
+    static const uint8_t head[] = {0, 0, 0, 0, 7};
+    avro_value_t value;
+    size_t size;
+    avro_value_iface_t *iface = avro_generic_class_from_schema(schema);
+    if (out->size < sizeof(head) || memcmp(out->data, head, sizeof(head)) != 0 || iface == NULL ||
+        avro_generic_value_new(iface, &value) != 0) {
+        abort();
+    }
+    avro_reader_t reader = avro_reader_memory((const char *)out->data + sizeof(head),
+                                              (int64_t)(out->size - sizeof(head)));
+    if (avro_value_read(reader, &value) != 0 || avro_value_sizeof(&value, &size) != 0 ||
+        size != out->size - sizeof(head)) {
+        abort();
+    }
+    avro_reader_free(reader);
+    avro_value_decref(&value);
+    avro_value_iface_decref(iface);
+}
+
+static void encode_in_avro(const struct encode_settings *settings, const struct change *change,
+                           const struct encode_context *context)
+{
+    struct one_schema one = {.ids = {one_find}};
+    struct encode_settings avro = *settings;
+    struct encoder *encoder = NULL;
+    struct fan_error error;
+    struct bytes out;
+    avro.records = false;
+    avro.octets = true;
+    avro.debezium.schemas = false;
+    avro.avro.ids = &one.ids;
+    bytes_init(&out, OUT_MAX);
+    if (avro_encoder.create(&avro, context, &encoder, &error) != FAN_OK) {
+        abort();
+    }
+    enum fan_status status = avro_encoder.encode(encoder, change, &out, &error);
+    if (status == FAN_OK) {
+        assert_message(one.schema, &out);
+    } else if (status != FAN_POISON || out.size != 0) {
+        abort();
+    }
+    avro_encoder.destroy(encoder);
+    avro_schema_decref(one.schema);
+    bytes_release(&out);
+}
+
 static void encode_once(const struct encode_settings *settings, const struct change *change)
 {
     static const struct encode_context context = {
@@ -203,6 +276,9 @@ static void encode_once(const struct encode_settings *settings, const struct cha
     enum fan_status status = debezium_encoder.encode(encoder, change, &out, &error);
     if (status == FAN_OK) {
         assert_event(settings, &out);
+        if (!settings->lenient) {
+            encode_in_avro(settings, change, &context);
+        }
     } else if (status != FAN_POISON || settings->lenient || out.size != 0) {
         abort();
     }
