@@ -272,13 +272,22 @@ START_TEST(records_with_tombstones_follow_what_takes_a_row_away)
 }
 END_TEST
 
+static void frame(struct bytes *framed, const char *key, const char *value)
+{
+    const struct record record = {.key = (const uint8_t *)key,
+                                  .key_size = key != NULL ? strlen(key) : 0,
+                                  .value = (const uint8_t *)value,
+                                  .value_size = value != NULL ? strlen(value) : 0};
+    record_append(framed, &record);
+}
+
 START_TEST(records_of_an_envelope_that_has_them_are_taken_apart)
 {
     struct bytes framed;
     bytes_init(&framed, 1000);
-    record_append(&framed, &(struct record){(const uint8_t *)"k", 1, (const uint8_t *)"v", 1});
-    record_append(&framed, &(struct record){(const uint8_t *)"k", 1, NULL, 0});
-    record_append(&framed, &(struct record){NULL, 0, (const uint8_t *)"w", 1});
+    frame(&framed, "k", "v");
+    frame(&framed, "k", NULL);
+    frame(&framed, NULL, "w");
     const struct event events[] = {{"public", "t", "{\"id\":2}", NULL, bytes_text(&framed), 'd'},
                                    {"public", "t", "{\"id\":2}", NULL, "no records", 'c'}};
     struct made made;
