@@ -60,6 +60,7 @@ struct debezium {
     struct bytes message_key_head;
     struct bytes gap_head;
     struct bytes mark_head;
+    struct bytes mark_key_head;
     /* What the four texts below were made from. */
     bool cached;
     struct fan_lsn cached_lsn;
@@ -73,6 +74,7 @@ struct debezium {
     struct bytes value;
     struct bytes key;
     struct bytes old_key;
+    struct bytes headers;
 };
 
 static enum fan_status debezium_create(const struct encode_settings *settings,
@@ -94,7 +96,7 @@ const struct encoder_type debezium_encoder = {
     .destroy = debezium_destroy,
 };
 
-enum { KEPT_COUNT = 13 };
+enum { KEPT_COUNT = 15 };
 
 static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_COUNT])
 {
@@ -103,7 +105,7 @@ static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_CO
         &debezium->gap_head, &debezium->mark_head, &debezium->message_key_head,
         &debezium->head,     &debezium->middle,    &debezium->txid,
         &debezium->times,    &debezium->value,     &debezium->key,
-        &debezium->old_key,
+        &debezium->old_key,  &debezium->headers,   &debezium->mark_key_head,
     };
     memcpy(ret_kept, kept, sizeof(kept));
 }
@@ -143,7 +145,7 @@ static void make_names(struct debezium *debezium, const struct encode_context *c
 static void make_heads(struct debezium *debezium)
 {
     struct bytes *heads[] = {&debezium->message_head, &debezium->message_key_head,
-                             &debezium->gap_head, &debezium->mark_head};
+                             &debezium->gap_head, &debezium->mark_head, &debezium->mark_key_head};
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         BYTES_APPEND_LITERAL(heads[i], "{\"schema\":");
     }
@@ -151,6 +153,7 @@ static void make_heads(struct debezium *debezium)
     debezium_schema_message_key(&debezium->message_key_head);
     debezium_schema_gap(&debezium->gap_head);
     debezium_schema_transaction(&debezium->mark_head);
+    debezium_schema_transaction_key(&debezium->mark_key_head);
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         BYTES_APPEND_LITERAL(heads[i], ",\"payload\":");
     }
@@ -172,6 +175,7 @@ static enum fan_status debezium_create(const struct encode_settings *settings,
     debezium->value.size_max = UINT32_MAX;
     debezium->key.size_max = UINT32_MAX;
     debezium->old_key.size_max = UINT32_MAX;
+    debezium->headers.size_max = UINT32_MAX;
     debezium->base.type = &debezium_encoder;
     debezium->records = settings->records;
     debezium->counts = settings->transactions;
@@ -426,21 +430,75 @@ static void write_value(struct debezium *debezium, const struct debezium_table *
     }
 }
 
-/* Appends a record out of the encoder's buffers; NULL: there is no such part. */
-static void append_record(struct debezium *debezium, const struct bytes *key,
-                          const struct bytes *value, struct bytes *out)
+/* A record out of the encoder's buffers; NULL: there is no such part. */
+struct parts {
+    const struct bytes *key;
+    const struct bytes *value;
+    const struct bytes *headers;
+    bool mark;
+};
+
+static bool part_ok(const struct bytes *part)
+{
+    return part == NULL || bytes_ok(part);
+}
+
+static void append_parts(struct debezium *debezium, const struct parts *parts, struct bytes *out)
 {
     const struct record record = {
-        .key = key != NULL ? key->data : NULL,
-        .key_size = key != NULL ? key->size : 0,
-        .value = value != NULL ? value->data : NULL,
-        .value_size = value != NULL ? value->size : 0,
+        .key = parts->key != NULL ? parts->key->data : NULL,
+        .key_size = parts->key != NULL ? parts->key->size : 0,
+        .value = parts->value != NULL ? parts->value->data : NULL,
+        .value_size = parts->value != NULL ? parts->value->size : 0,
+        .headers = parts->headers != NULL ? parts->headers->data : NULL,
+        .headers_size = parts->headers != NULL ? parts->headers->size : 0,
+        .mark = parts->mark,
     };
-    if ((key != NULL && !bytes_ok(key)) || (value != NULL && !bytes_ok(value))) {
+    if (!part_ok(parts->key) || !part_ok(parts->value) || !part_ok(parts->headers)) {
         debezium->writer.scratch_failed = true;
         return;
     }
     record_append(out, &record);
+}
+
+static void append_record(struct debezium *debezium, const struct bytes *key,
+                          const struct bytes *value, struct bytes *out)
+{
+    const struct parts parts = {.key = key, .value = value};
+    append_parts(debezium, &parts, out);
+}
+
+/* The one header of a record of a changed key: the other key, as Connect's SimpleHeaderConverter prints
+ * it, so without its schema. */
+static const struct bytes *key_header(struct debezium *debezium, const struct debezium_table *table,
+                                      const char *name, const struct bytes *key)
+{
+    struct bytes *headers = &debezium->headers;
+    size_t head = table->key_head.size;
+    bytes_clear(headers);
+    if (bytes_ok(key)) {
+        record_header_append(headers, name, key->data + head, key->size - head - (head > 0));
+    }
+    return headers;
+}
+
+/* A deletion under the old key, with its tombstone, and an insertion under the new one. */
+static void append_key_change(struct debezium *debezium, const struct debezium_table *table,
+                              const struct change *change, const struct row_pair *old,
+                              const struct row_pair *row, struct bytes *out)
+{
+    struct bytes *value = &debezium->value;
+    struct parts parts = {.key = &debezium->old_key, .value = value};
+    write_value(debezium, table, change, CHANGE_DELETE, old, NULL, value);
+    parts.headers = key_header(debezium, table, "__debezium.newkey", &debezium->key);
+    append_parts(debezium, &parts, out);
+    parts.value = NULL;
+    append_parts(debezium, &parts, out);
+    bytes_clear(value);
+    write_value(debezium, table, change, CHANGE_INSERT, NULL, row, value);
+    parts = (struct parts){.key = &debezium->key, .value = value};
+    parts.headers = key_header(debezium, table, "__debezium.oldkey", &debezium->old_key);
+    append_parts(debezium, &parts, out);
 }
 
 /* Whether the old row has another key. It is then in `old_key`, as the new one is in `key`. */
@@ -471,12 +529,7 @@ static void write_row_records(struct debezium *debezium, const struct debezium_t
     }
     if (key != NULL && bytes_ok(key) && old != NULL &&
         key_has_changed(debezium, table, change, *old)) {
-        write_value(debezium, table, change, CHANGE_DELETE, old, NULL, value);
-        append_record(debezium, &debezium->old_key, value, out);
-        append_record(debezium, &debezium->old_key, NULL, out);
-        bytes_clear(value);
-        write_value(debezium, table, change, CHANGE_INSERT, NULL, row, value);
-        append_record(debezium, key, value, out);
+        append_key_change(debezium, table, change, old, row, out);
         return;
     }
     write_value(debezium, table, change, (char)change->op, old, row, value);
@@ -701,6 +754,17 @@ static void write_mark(struct debezium *debezium, enum txn_mark mark, const stru
     }
 }
 
+static void write_mark_key(struct debezium *debezium, const struct change *change)
+{
+    uint8_t id[64];
+    struct bytes *key = &debezium->key;
+    bytes_clear(key);
+    bytes_append(key, debezium->mark_key_head.data, debezium->mark_key_head.size);
+    BYTES_APPEND_LITERAL(key, "{\"id\":");
+    bytes_append(key, id, (size_t)(write_txn_id(id, change) - id));
+    bytes_append_text(key, debezium->mark_key_head.size > 0 ? "}}" : "}");
+}
+
 static enum fan_status debezium_mark(struct encoder *encoder, enum txn_mark mark,
                                      const struct change *change, struct bytes *out,
                                      struct fan_error *reterr)
@@ -713,13 +777,10 @@ static enum fan_status debezium_mark(struct encoder *encoder, enum txn_mark mark
     debezium->writer.scratch_failed = false;
     write_mark(debezium, mark, change, value_begin(debezium, out));
     if (debezium->records) {
-        uint8_t id[64];
-        bytes_clear(&debezium->key);
-        BYTES_APPEND_LITERAL(&debezium->key, "{\"id\":");
-        bytes_append(&debezium->key, id, (size_t)(write_txn_id(id, change) - id));
-        bytes_append_char(&debezium->key, '}');
+        const struct parts parts = {.key = &debezium->key, .value = &debezium->value, .mark = true};
+        write_mark_key(debezium, change);
+        append_parts(debezium, &parts, out);
     }
-    value_end(debezium, &debezium->key, out);
     if (bytes_ok(out) && !debezium->writer.scratch_failed) {
         return FAN_OK;
     }
@@ -768,9 +829,9 @@ static enum fan_status debezium_failed(const struct debezium *debezium, const st
 static void buffers_shrink(struct debezium *debezium)
 {
     struct debezium_writer *writer = &debezium->writer;
-    struct bytes *buffers[] = {&debezium->value, &debezium->key, &debezium->old_key,
-                               &writer->scratch, &writer->inner, &writer->number,
-                               &writer->json};
+    struct bytes *buffers[] = {&debezium->value,   &debezium->key,   &debezium->old_key,
+                               &debezium->headers, &writer->scratch, &writer->inner,
+                               &writer->number,    &writer->json};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
         if (buffers[i]->capacity > BUFFER_KEPT_MAX) {
             bytes_release(buffers[i]);

@@ -302,3 +302,11 @@ void debezium_schema_transaction(struct bytes *out)
              "{\"type\":\"int64\",\"optional\":false,\"field\":\"ts_ms\"}],\"optional\":false,"
              "\"name\":\"io.debezium.connector.common.TransactionMetadataValue\",\"version\":1}");
 }
+
+void debezium_schema_transaction_key(struct bytes *out)
+{
+    BYTES_APPEND_LITERAL(
+        out, "{\"type\":\"struct\",\"fields\":["
+             "{\"type\":\"string\",\"optional\":false,\"field\":\"id\"}],\"optional\":false,"
+             "\"name\":\"io.debezium.connector.common.TransactionMetadataKey\",\"version\":1}");
+}

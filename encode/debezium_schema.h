@@ -33,5 +33,6 @@ void debezium_schema_message(const struct debezium_settings *settings, struct by
 void debezium_schema_message_key(struct bytes *out);
 void debezium_schema_gap(struct bytes *out);
 void debezium_schema_transaction(struct bytes *out);
+void debezium_schema_transaction_key(struct bytes *out);
 
 #endif

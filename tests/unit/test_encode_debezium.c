@@ -485,7 +485,30 @@ END_TEST
 struct record_case {
     const char *key;       /* NULL: none */
     const char *value_has; /* a piece of the value; NULL: no value */
+    const char *header[2]; /* name and value of the only one; NULL: none */
 };
+
+/* One without headers. */
+#define RECORD(key_text, value_piece)                                                              \
+    {                                                                                              \
+        .key = (key_text), .value_has = (value_piece)                                              \
+    }
+
+static void assert_header(const struct record *record, const char *const expected[2])
+{
+    size_t at = 0;
+    struct record header;
+    ck_assert_int_eq(record->headers == NULL, expected[0] == NULL);
+    if (expected[0] == NULL) {
+        return;
+    }
+    ck_assert(record_next(record->headers, record->headers_size, &at, &header));
+    ck_assert_uint_eq(at, record->headers_size);
+    ck_assert_uint_eq(header.key_size, strlen(expected[0]));
+    ck_assert_mem_eq(header.key, expected[0], header.key_size);
+    ck_assert_uint_eq(header.value_size, strlen(expected[1]));
+    ck_assert_mem_eq(header.value, expected[1], header.value_size);
+}
 
 static void assert_records(const struct encode_settings *settings, struct change *change,
                            const struct record_case *expected, size_t count)
@@ -507,6 +530,8 @@ static void assert_records(const struct encode_settings *settings, struct change
             ck_assert_ptr_nonnull(memmem(record.value, record.value_size, expected[i].value_has,
                                          strlen(expected[i].value_has)));
         }
+        ck_assert(!record.mark);
+        assert_header(&record, expected[i].header);
     }
     ck_assert_uint_eq(at, out.size);
     bytes_release(&out);
@@ -520,19 +545,21 @@ START_TEST(debezium_records_have_keys_and_tombstones)
     struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
     struct change change =
         row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7", "1", NULL});
-    assert_records(&keyed, &change, (struct record_case[]){{"{\"id\":7}", "\"op\":\"c\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD("{\"id\":7}", "\"op\":\"c\"")},
+                   1);
     change =
         row_change(CHANGE_DELETE, relation, OLD_ROW_KEY, (const char *[]){"7", NULL, NULL}, NULL);
-    assert_records(&keyed, &change,
-                   (struct record_case[]){{"{\"id\":7}", "\"after\":null"}, {"{\"id\":7}", NULL}},
-                   2);
+    assert_records(
+        &keyed, &change,
+        (struct record_case[]){RECORD("{\"id\":7}", "\"after\":null"), RECORD("{\"id\":7}", NULL)},
+        2);
     change = row_change(CHANGE_TRUNCATE, relation, OLD_ROW_NONE, NULL, NULL);
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"t\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"t\"")}, 1);
     change = message_change(true, "x", 1);
     assert_records(&keyed, &change,
-                   (struct record_case[]){{"{\"prefix\":\"app\"}", "\"op\":\"m\""}}, 1);
+                   (struct record_case[]){RECORD("{\"prefix\":\"app\"}", "\"op\":\"m\"")}, 1);
     change = gap_change();
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"g\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"g\"")}, 1);
     relation_destroy(relation);
 }
 END_TEST
@@ -541,9 +568,12 @@ START_TEST(debezium_records_split_a_change_of_key)
 {
     struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
     struct relation *full = relation_make(REPLICA_IDENTITY_FULL, shop_columns, 3);
-    const struct record_case split[] = {{"{\"id\":6}", "\"op\":\"d\""},
-                                        {"{\"id\":6}", NULL},
-                                        {"{\"id\":7}", "{\"before\":null,\"after\":{\"id\":7"}};
+    const struct record_case split[] = {
+        {"{\"id\":6}", "\"op\":\"d\"", {"__debezium.newkey", "{\"id\":7}"}},
+        {"{\"id\":6}", NULL, {"__debezium.newkey", "{\"id\":7}"}},
+        {"{\"id\":7}",
+         "{\"before\":null,\"after\":{\"id\":7",
+         {"__debezium.oldkey", "{\"id\":6}"}}};
     struct change change =
         row_change(CHANGE_UPDATE, relation, OLD_ROW_KEY, (const char *[]){"6", NULL, NULL},
                    (const char *[]){"7", "1", "d"});
@@ -553,7 +583,8 @@ START_TEST(debezium_records_split_a_change_of_key)
     assert_records(&keyed, &change, split, 3);
     change = row_change(CHANGE_UPDATE, full, OLD_ROW_FULL, (const char *[]){"7", "1", "d"},
                         (const char *[]){"7", "2", "d"});
-    assert_records(&keyed, &change, (struct record_case[]){{"{\"id\":7}", "\"op\":\"u\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD("{\"id\":7}", "\"op\":\"u\"")},
+                   1);
     relation_destroy(relation);
     relation_destroy(full);
 }
@@ -566,9 +597,9 @@ START_TEST(debezium_records_of_a_table_without_key_have_none)
         REPLICA_IDENTITY_FULL, (const struct column_spec[]){{"id", 23, false, false}}, 1);
     struct change change =
         row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7"});
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"c\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"c\"")}, 1);
     change = row_change(CHANGE_DELETE, full, OLD_ROW_FULL, (const char *[]){"7"}, NULL);
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"d\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"d\"")}, 1);
     relation_destroy(relation);
     relation_destroy(full);
 }
@@ -965,6 +996,48 @@ START_TEST(debezium_settings_are_equal_only_as_a_whole)
 }
 END_TEST
 
+START_TEST(debezium_marks_are_records_of_their_own)
+{
+    const struct encode_settings settings[] = {
+        {.type = &debezium_encoder, .records = true, .transactions = true},
+        {.type = &debezium_encoder,
+         .records = true,
+         .transactions = true,
+         .debezium = {.schemas = true}}};
+    static const char key[] = "{\"id\":\"731:439041101\"}";
+    static const char schema[] =
+        "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"type\":\"string\",\"optional\":false,"
+        "\"field\":\"id\"}],\"optional\":false,"
+        "\"name\":\"io.debezium.connector.common.TransactionMetadataKey\",\"version\":1},"
+        "\"payload\":";
+    char expected[sizeof(schema) + sizeof(key) + 1];
+    struct encoder *encoder = encoder_make(&settings[_i]);
+    struct change change = change_make(CHANGE_MESSAGE, NULL);
+    struct bytes out;
+    struct record record;
+    bytes_init(&out, OUT_MAX);
+    (void)snprintf(expected, sizeof(expected), "%s%s%s", _i == 0 ? "" : schema, key,
+                   _i == 0 ? "" : "}");
+    size_t at = 0;
+    for (int mark = TXN_MARK_BEGIN; mark <= TXN_MARK_COMMIT; mark++) {
+        ck_assert_int_eq(debezium_encoder.mark(encoder, (enum txn_mark)mark, &change, &out, NULL),
+                         FAN_OK);
+        ck_assert(record_next(out.data, out.size, &at, &record));
+        ck_assert_uint_eq(at, out.size);
+        ck_assert(record.mark);
+        ck_assert_ptr_null(record.headers);
+        ck_assert_uint_eq(record.key_size, strlen(expected));
+        ck_assert_mem_eq(record.key, expected, record.key_size);
+        assert_json(record.value, record.value_size);
+        const char *status = mark == TXN_MARK_BEGIN ? "{\"status\":\"BEGIN\",\"id\":"
+                                                    : "{\"status\":\"END\",\"id\":";
+        ck_assert_ptr_nonnull(memmem(record.value, record.value_size, status, strlen(status)));
+    }
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
+}
+END_TEST
+
 /* ---- schemas ---- */
 
 static const struct encode_settings with_schemas = {
@@ -1211,6 +1284,7 @@ int main(void)
     tcase_add_test(tests, debezium_marks_count_events_of_the_transaction);
     tcase_add_test(tests, debezium_records_have_keys_and_tombstones);
     tcase_add_test(tests, debezium_records_split_a_change_of_key);
+    tcase_add_loop_test(tests, debezium_marks_are_records_of_their_own, 0, 2);
     tcase_add_test(tests, debezium_records_of_a_table_without_key_have_none);
     tcase_add_test(tests, debezium_special_values_of_floats_follow_the_setting);
     tcase_add_test(tests, debezium_null_for_a_special_value_needs_a_column_that_may_be_null);
