@@ -1,8 +1,10 @@
 """Fixtures of the integration tests. PGFAN_TEST_POSTGRES picks the major, PGFAN_BINARY the engine."""
 
+import json
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -40,6 +42,25 @@ def shared_server(session_directory):
     server = Server(session_directory / "pg").start()
     yield server
     server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def connect(session_directory):
+    """A function: JSON with schemas in, a line each, and what Kafka Connect makes of it out; see
+    tests/tools/connect/ReadEvents.java."""
+    java, javac, jars = shutil.which("java"), shutil.which("javac"), process.ROOT / ".deps/connect"
+    assert java and javac and jars.is_dir(), "run deps_test of scripts/lib/deps.sh"
+    classes = session_directory / "classes"
+    source = process.ROOT / "tests/tools/connect/ReadEvents.java"
+    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, source], check=True)
+
+    def read(lines):
+        done = subprocess.run([java, "-Xmx512m", "-cp", f"{classes}:{jars}/*", "ReadEvents"],
+                              input="".join(lines).encode(), stdout=subprocess.PIPE, check=True,
+                              stderr=subprocess.DEVNULL, timeout=120)
+        return [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
+
+    return read
 
 
 @pytest.fixture

@@ -3,14 +3,10 @@ table of expected values, and through Kafka Connect's own JsonConverter, which c
 against its schema, and writes it again as it would itself."""
 
 import json
-import shutil
-import subprocess
 
 import pytest
-from pgfan_test import process
 from pgfan_test.engine import pgfan
 
-JARS = process.ROOT / ".deps/connect"
 MARKER = "__debezium_unavailable_value"
 
 # type, literal of SQL, JSON value in the default settings, Connect's type and name, its value
@@ -112,24 +108,6 @@ def all_types(scene, **section):
               "TRUNCATE t")
     scene.caught_up()
     return [line.decode("utf-8") for line in scene.records().lines()]
-
-
-@pytest.fixture(scope="module")
-def connect(tmp_path_factory):
-    """A function: events with schemas in, Connect's answers out."""
-    java, javac = shutil.which("java"), shutil.which("javac")
-    assert java and javac and JARS.is_dir(), "run deps_test of scripts/lib/deps.sh"
-    classes = tmp_path_factory.mktemp("classes")
-    source = process.ROOT / "tests/tools/connect/ReadEvents.java"
-    subprocess.run([javac, "-cp", f"{JARS}/*", "-d", classes, source], check=True)
-
-    def read(lines):
-        done = subprocess.run([java, "-Xmx512m", "-cp", f"{classes}:{JARS}/*", "ReadEvents"],
-                              input="".join(lines).encode(), stdout=subprocess.PIPE, check=True,
-                              stderr=subprocess.DEVNULL, timeout=120)
-        return [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
-
-    return read
 
 
 @pytest.mark.matrix
