@@ -8,7 +8,7 @@
  *     ,"source":{...,"sequence":"[\"439041101\",\"  LSN  \"]","ts_us":1,"ts_ns":1000
  *     `------------------- head -----------------'       `--------- middle -------'
  *     ,"schema":"public","table":"orders"  ,"txId":731,"lsn":  LSN  ,"xmin":null,...},"transaction":
- *     `------ place, of the table -------' `----- txid ----'
+ *     `------ place, of the table -------' `----- txid ----'        `-------- tail ----------------'
  *     null  ,"op":"c"  ,"ts_ms":1,"ts_us":1,"ts_ns":1000
  *                      `------------ times -------------'
  *
@@ -61,14 +61,17 @@ struct debezium {
     struct bytes gap_head;
     struct bytes mark_head;
     struct bytes mark_key_head;
-    /* What the four texts below were made from. */
+    /* What the five texts below were made from. */
     bool cached;
     struct fan_lsn cached_lsn;
     int64_t cached_time_us;
     uint32_t cached_xid;
+    const char *cached_origin;
+    struct fan_lsn cached_origin_lsn;
     struct bytes head;
     struct bytes middle;
     struct bytes txid;
+    struct bytes tail;
     struct bytes times;
     /* The records that are being put together. */
     struct bytes value;
@@ -96,7 +99,7 @@ const struct encoder_type debezium_encoder = {
     .destroy = debezium_destroy,
 };
 
-enum { KEPT_COUNT = 15 };
+enum { KEPT_COUNT = 16 };
 
 static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_COUNT])
 {
@@ -106,6 +109,7 @@ static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_CO
         &debezium->head,     &debezium->middle,    &debezium->txid,
         &debezium->times,    &debezium->value,     &debezium->key,
         &debezium->old_key,  &debezium->headers,   &debezium->mark_key_head,
+        &debezium->tail,
     };
     memcpy(ret_kept, kept, sizeof(kept));
 }
@@ -242,10 +246,24 @@ static void append_millis(struct bytes *out, int64_t micros)
     }
 }
 
+/* Its LSN is one of another server. */
+static void append_origin(const struct change *change, struct bytes *out)
+{
+    BYTES_APPEND_LITERAL(out, ",\"xmin\":null,\"origin\":");
+    if (change->origin == NULL) {
+        BYTES_APPEND_LITERAL(out, "null,\"origin_lsn\":null");
+        return;
+    }
+    append_json_text(out, change->origin);
+    BYTES_APPEND_LITERAL(out, ",\"origin_lsn\":");
+    append_u64(out, change->origin_lsn.value);
+}
+
 /* Makes the texts that the events of one transaction share. */
 static void texts_make(struct debezium *debezium, const struct change *change)
 {
-    struct bytes *texts[] = {&debezium->head, &debezium->middle, &debezium->txid, &debezium->times};
+    struct bytes *texts[] = {&debezium->head, &debezium->middle, &debezium->txid, &debezium->tail,
+                             &debezium->times};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         bytes_clear(texts[i]);
     }
@@ -263,6 +281,8 @@ static void texts_make(struct debezium *debezium, const struct change *change)
         append_u64(&debezium->txid, change->xid);
     }
     BYTES_APPEND_LITERAL(&debezium->txid, ",\"lsn\":");
+    append_origin(change, &debezium->tail);
+    BYTES_APPEND_LITERAL(&debezium->tail, "},\"transaction\":");
     BYTES_APPEND_LITERAL(&debezium->times, ",\"ts_ms\":");
     append_millis(&debezium->times, change->commit_time_us);
     append_finer_times(&debezium->times, change->commit_time_us);
@@ -270,6 +290,8 @@ static void texts_make(struct debezium *debezium, const struct change *change)
     debezium->cached_lsn = change->position.commit_lsn;
     debezium->cached_time_us = change->commit_time_us;
     debezium->cached_xid = change->xid;
+    debezium->cached_origin = change->origin;
+    debezium->cached_origin_lsn = change->origin_lsn;
     debezium->cached = true;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         debezium->cached = debezium->cached && bytes_ok(texts[i]);
@@ -279,7 +301,9 @@ static void texts_make(struct debezium *debezium, const struct change *change)
 static void texts_look(struct debezium *debezium, const struct change *change)
 {
     if (!debezium->cached || debezium->cached_lsn.value != change->position.commit_lsn.value ||
-        debezium->cached_xid != change->xid || debezium->cached_time_us != change->commit_time_us) {
+        debezium->cached_xid != change->xid || debezium->cached_time_us != change->commit_time_us ||
+        debezium->cached_origin != change->origin ||
+        debezium->cached_origin_lsn.value != change->origin_lsn.value) {
         texts_make(debezium, change);
     }
 }
@@ -328,7 +352,7 @@ static void write_source(struct debezium *debezium, const struct change *change,
     texts_look(debezium, change);
     size_t place_size = table != NULL ? table->place.size : sizeof(EMPTY_PLACE);
     uint8_t *at = json_room(out, debezium->head.size + debezium->middle.size + debezium->txid.size +
-                                     place_size + NUMBERS_MAX);
+                                     debezium->tail.size + place_size + NUMBERS_MAX);
     if (at == NULL || !debezium->cached) {
         out->failed = true;
         return;
@@ -341,8 +365,7 @@ static void write_source(struct debezium *debezium, const struct change *change,
     at = table != NULL ? write_kept(at, &table->place) : JSON_WRITE_LITERAL(at, EMPTY_PLACE);
     at = write_kept(at, &debezium->txid);
     at = json_write_u64(at, lsn);
-    at = JSON_WRITE_LITERAL(at, ",\"xmin\":null,\"origin\":null,\"origin_lsn\":null},"
-                                "\"transaction\":");
+    at = write_kept(at, &debezium->tail);
     json_done(out, write_txn_block(debezium, at, change));
 }
 

@@ -202,6 +202,28 @@ def test_i20_messages_and_marks_pass_the_schema(scene, connect):
         {"data_collection": "LOGICAL_DECODING_MESSAGE", "event_count": 1}]
 
 
+@pytest.mark.matrix
+def test_i20_source_tells_where_a_transaction_came_from(scene):
+    """What logical replication noted of it; nothing of a transaction of the server's own."""
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    scene.engine(debezium(scene)).start()
+    name = f"north of {scene.slot}"
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.sql("SELECT pg_replication_origin_create(%s)", name)
+    scene.sql(f"""SELECT pg_replication_origin_session_setup('{name}');
+                  BEGIN; SELECT pg_replication_origin_xact_setup('0/1234', now());
+                  INSERT INTO t VALUES (2); DELETE FROM t WHERE id = 2; COMMIT;
+                  BEGIN; SELECT pg_replication_origin_xact_setup('1/0', now());
+                  INSERT INTO t VALUES (3); DELETE FROM t WHERE id = 3; COMMIT;
+                  SELECT pg_replication_origin_session_reset()""")
+    scene.sql("INSERT INTO t VALUES (4)")
+    scene.caught_up()
+    scene.sql("SELECT pg_replication_origin_drop(%s)", name)
+    sources = [event["source"] for event in scene.records().all()]
+    assert [(source["origin"], source["origin_lsn"]) for source in sources] == [
+        (None, None), (name, 0x1234), (name, 0x1234), (name, 1 << 32), (name, 1 << 32), (None, None)]
+
+
 def test_i20_unchanged_large_values_are_marked(scene):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY, n int, a text, b bytea, c int[], d text[]);"
               "ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL,"

@@ -435,6 +435,30 @@ START_TEST(debezium_transaction_block_counts_from_one)
 }
 END_TEST
 
+START_TEST(debezium_source_tells_the_origin_of_a_transaction)
+{
+    static const char *const names[] = {"nor\"th", NULL, "nor\"th"};
+    static const char *const expected[] = {
+        ",\"xmin\":null,\"origin\":\"nor\\\"th\",\"origin_lsn\":5},\"transaction\":null,",
+        ",\"xmin\":null,\"origin\":null,\"origin_lsn\":null},\"transaction\":null,",
+        ",\"xmin\":null,\"origin\":\"nor\\\"th\",\"origin_lsn\":6},\"transaction\":null,"};
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 1);
+    struct encoder *encoder = encoder_make(&plain);
+    for (size_t i = 0; i < 3; i++) {
+        struct change change =
+            row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7"});
+        change.origin = names[i];
+        change.origin_lsn.value = names[i] == NULL ? 0 : i == 0 ? 5 : 6;
+        struct bytes out = encoded(encoder, &change);
+        assert_json(out.data, out.size);
+        ck_assert_ptr_nonnull(strstr(bytes_text(&out), expected[i]));
+        bytes_release(&out);
+    }
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
 START_TEST(debezium_marks_count_events_of_the_transaction)
 {
     static const struct encode_settings settings = {.type = &debezium_encoder,
@@ -1281,6 +1305,7 @@ int main(void)
     tcase_add_test(tests, debezium_message_that_ends_early_is_refused);
     tcase_add_test(tests, debezium_gap_says_what_is_lost);
     tcase_add_test(tests, debezium_transaction_block_counts_from_one);
+    tcase_add_test(tests, debezium_source_tells_the_origin_of_a_transaction);
     tcase_add_test(tests, debezium_marks_count_events_of_the_transaction);
     tcase_add_test(tests, debezium_records_have_keys_and_tombstones);
     tcase_add_test(tests, debezium_records_split_a_change_of_key);
