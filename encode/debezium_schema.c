@@ -156,6 +156,10 @@ static void append_node(const struct debezium_column *column, enum debezium_kind
         BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"length\":\"");
         append_number(column->length, out);
         BYTES_APPEND_LITERAL(out, "\"}");
+    } else if (kind == DEBEZIUM_ENUM && column->column->labels != NULL) {
+        BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"allowed\":\"");
+        json_write_escaped(out, column->column->labels, strlen(column->column->labels));
+        BYTES_APPEND_LITERAL(out, "\"}");
     } else if (kind == DEBEZIUM_DECIMAL || kind == DEBEZIUM_MONEY) {
         BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"scale\":\"");
         append_number(column->scale, out);
@@ -305,8 +309,9 @@ void debezium_schema_transaction(struct bytes *out)
 
 void debezium_schema_transaction_key(struct bytes *out)
 {
-    BYTES_APPEND_LITERAL(
-        out, "{\"type\":\"struct\",\"fields\":["
-             "{\"type\":\"string\",\"optional\":false,\"field\":\"id\"}],\"optional\":false,"
-             "\"name\":\"io.debezium.connector.common.TransactionMetadataKey\",\"version\":1}");
+    BYTES_APPEND_LITERAL(out, "{\"type\":\"struct\",\"fields\":["
+                              "{\"type\":\"string\",\"optional\":false,\"field\":\"id\"}],"
+                              "\"optional\":false,"
+                              "\"name\":\"io.debezium.connector.common.TransactionMetadataKey\","
+                              "\"version\":1}");
 }

@@ -37,7 +37,7 @@ void catalog_request_release(struct catalog_request *request)
 /*
  * One row per type: its OID; the OID behind all domains; whether that is a true array; the OID of
  * its element behind all domains; the element's delimiter; the modifier that the outermost domain
- * with one lays down; kind and name of the type, or of the element of an array.
+ * with one lays down; kind and name of the type, or of the element of an array; its labels.
  */
 static const char types_sql[] =
     "WITH RECURSIVE t AS ("
@@ -57,7 +57,9 @@ static const char types_sql[] =
     "  SELECT e.oid FROM e WHERE e.typtype <> 'd') AS element"
     " FROM t WHERE t.typtype <> 'd') "
     "SELECT a.start, a.oid, a.is_array, a.element, "
-    "(SELECT y.typdelim FROM pg_type y WHERE y.oid = a.typelem), a.modifier, y.typtype, y.typname "
+    "(SELECT y.typdelim FROM pg_type y WHERE y.oid = a.typelem), a.modifier, y.typtype, y.typname, "
+    "(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_enum e "
+    "WHERE e.enumtypid = y.oid) "
     "FROM a LEFT JOIN pg_type y ON y.oid = CASE WHEN a.is_array THEN a.element ELSE a.oid END";
 
 static const char columns_sql[] =
@@ -106,16 +108,16 @@ static struct type_info type_of_row(const PGresult *rows, int row)
     return type;
 }
 
-static enum fan_status describe_types(const struct catalog_request *request, PGconn *query,
-                                      const struct query_limit *limit, struct link_column *columns,
-                                      struct link_failure *ret_failure)
+/* Asks for the types that are not built in, if there are any. */
+static enum fan_status ask_types(const struct catalog_request *request, PGconn *query,
+                                 const struct query_limit *limit, PGresult **ret_rows,
+                                 struct link_failure *ret_failure)
 {
     struct bytes oids;
     bytes_init(&oids, OIDS_BYTES_MAX);
     bytes_append_char(&oids, '{');
     for (size_t i = 0; i < request->columns_count; i++) {
         uint32_t oid = request->columns[i].type_oid;
-        columns[i].type = type_builtin(oid);
         if (oid >= FIRST_GENERATED_OID) {
             bytes_append_format(&oids, "%s%u", oids.size > 1 ? "," : "", oid);
         }
@@ -123,22 +125,56 @@ static enum fan_status describe_types(const struct catalog_request *request, PGc
     bool any = oids.size > 1;
     bytes_append_char(&oids, '}');
     const char *list = bytes_text(&oids);
-    FAN_CLEANUP(query_clear_p) PGresult *rows = NULL;
-    enum fan_status status = FAN_OK;
-    if (any) {
-        status = query_run(query, limit, types_sql, 1, &list, &rows, ret_failure);
-    }
+    enum fan_status status =
+        any ? query_run(query, limit, types_sql, 1, &list, ret_rows, ret_failure) : FAN_OK;
     bytes_release(&oids);
-    for (int row = 0; status == FAN_OK && rows != NULL && row < PQntuples(rows); row++) {
-        uint32_t oid = (uint32_t)query_number(rows, row, 0);
-        struct type_info type = type_of_row(rows, row);
-        for (size_t i = 0; i < request->columns_count; i++) {
-            if (request->columns[i].type_oid == oid) {
-                columns[i].type = type;
-            }
+    return status;
+}
+
+/* The row of the type, or -1. */
+static int row_of(const PGresult *rows, uint32_t oid)
+{
+    int row = rows == NULL ? -1 : PQntuples(rows) - 1;
+    while (row >= 0 && (uint32_t)query_number(rows, row, 0) != oid) {
+        row--;
+    }
+    return row;
+}
+
+/* Bytes of the labels of a row's type with their NUL; 0: it has none. */
+static size_t labels_size(const PGresult *rows, int row)
+{
+    size_t size = row < 0 ? 0 : strlen(query_text(rows, row, 8));
+    return size == 0 ? 0 : size + 1;
+}
+
+/* Columns with their types, and with the labels behind them in the same memory; NULL: it is out. */
+static struct link_column *columns_make(const struct catalog_request *request, const PGresult *rows)
+{
+    size_t labels = 0;
+    size_t table = (request->columns_count + 1) * sizeof(struct link_column);
+    for (size_t i = 0; i < request->columns_count; i++) {
+        labels += labels_size(rows, row_of(rows, request->columns[i].type_oid));
+    }
+    labels = labels < RELATION_LABELS_MAX ? labels : RELATION_LABELS_MAX;
+    struct link_column *columns = calloc(1, table + labels);
+    if (columns == NULL) {
+        return NULL;
+    }
+    char *at = (char *)columns + table;
+    for (size_t i = 0; i < request->columns_count; i++) {
+        int row = row_of(rows, request->columns[i].type_oid);
+        size_t size = labels_size(rows, row);
+        columns[i].type =
+            row < 0 ? type_builtin(request->columns[i].type_oid) : type_of_row(rows, row);
+        if (size > 0 && size <= labels) {
+            memcpy(at, query_text(rows, row, 8), size);
+            columns[i].labels = at;
+            at += size;
+            labels -= size;
         }
     }
-    return status;
+    return columns;
 }
 
 static enum fan_status describe_columns(const struct catalog_request *request, PGconn *query,
@@ -166,15 +202,18 @@ enum fan_status catalog_describe(const struct catalog_request *request, PGconn *
                                  const struct query_limit *limit, struct link_column **ret_columns,
                                  struct link_failure *ret_failure)
 {
-    struct link_column *columns = calloc(request->columns_count + 1, sizeof(*columns));
+    FAN_CLEANUP(query_clear_p) PGresult *rows = NULL;
+    enum fan_status status = ask_types(request, query, limit, &rows, ret_failure);
+    if (status != FAN_OK) {
+        return status;
+    }
+    struct link_column *columns = columns_make(request, rows);
     if (columns == NULL) {
         *ret_failure = (struct link_failure){0};
         return fan_fail(&ret_failure->error, FAN_RETRY,
                         "could not describe a table: out of memory");
     }
-    enum fan_status status = describe_types(request, query, limit, columns, ret_failure);
-    status =
-        status == FAN_OK ? describe_columns(request, query, limit, columns, ret_failure) : status;
+    status = describe_columns(request, query, limit, columns, ret_failure);
     if (status != FAN_OK) {
         free(columns);
         return status;

@@ -202,6 +202,39 @@ def test_i20_messages_and_marks_pass_the_schema(scene, connect):
         {"data_collection": "LOGICAL_DECODING_MESSAGE", "event_count": 1}]
 
 
+def node(line, name):
+    """The schema of a column, as the event has it."""
+    fields = {field["field"]: field for field in json.loads(line)["schema"]["fields"]}
+    return next(field for field in fields["after"]["fields"] if field["field"] == name)
+
+
+def test_i20_enums_have_their_labels_in_the_schema(scene, connect):
+    """In the order of the type; as of when the table was described, which a new label is not news to."""
+    scene.sql("""CREATE TYPE mood AS ENUM ('sad', 'o"k'); ALTER TYPE mood ADD VALUE 'fine' BEFORE 'o"k';
+                 CREATE DOMAIN feeling AS mood;
+                 CREATE TABLE t (id int PRIMARY KEY, m mood, f feeling, ms mood[], v text)""")
+    engine = scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql("""INSERT INTO t VALUES (1, 'fine', 'sad', '{fine,"o\\"k"}', 'x')""")
+    scene.caught_up()
+    scene.sql("ALTER TYPE mood ADD VALUE 'new'")
+    scene.sql("INSERT INTO t VALUES (2, 'new', NULL, NULL, NULL)")
+    scene.caught_up()
+    assert engine.stop() == 0
+    engine.start()
+    scene.sql("INSERT INTO t VALUES (3, 'new', NULL, NULL, NULL)")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 3
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+    for line, allowed in zip(lines, ['sad,fine,o"k', 'sad,fine,o"k', 'sad,fine,o"k,new']):
+        nodes = node(line, "m"), node(line, "f"), node(line, "ms")["items"]
+        assert [(one["name"], one["parameters"]) for one in nodes] == [
+            ("io.debezium.data.Enum", {"allowed": allowed})] * 3
+    assert json.loads(lines[1])["payload"]["after"]["m"] == "new"
+
+
 @pytest.mark.matrix
 def test_i20_source_tells_where_a_transaction_came_from(scene):
     """What logical replication noted of it; nothing of a transaction of the server's own."""

@@ -1165,6 +1165,35 @@ START_TEST(debezium_schema_of_a_type_is_the_documented_one)
 }
 END_TEST
 
+START_TEST(debezium_schema_of_an_enum_has_its_labels)
+{
+    static const char *const nodes[] = {
+        "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1,"
+        "\"parameters\":{\"allowed\":\"sad,so \\\"so\\\"\"},\"field\":\"v\"}]",
+        "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"optional\":true,"
+        "\"name\":\"io.debezium.data.Enum\",\"version\":1,"
+        "\"parameters\":{\"allowed\":\"sad,so \\\"so\\\"\"}},\"optional\":true,\"field\":\"v\"}]"};
+    const struct encode_settings settings = {.type = &debezium_encoder,
+                                             .debezium = {.schemas = true}};
+    const struct value_case value = {.oid = _i == 0 ? OID_ENUM : OID_ENUM_ARRAY, .modifier = -1};
+    struct relation *relation = one_column(&value, false);
+    for (size_t i = 0; i < relation->columns_count; i++) {
+        if (relation->columns[i].type.family == TYPE_FAMILY_ENUM) {
+            relation->columns[i].labels = strdup("sad,so \"so\"");
+        }
+    }
+    struct encoder *encoder = encoder_make(&settings);
+    struct change change = row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL,
+                                      (const char *[]){"1", _i == 0 ? "sad" : "{sad}"});
+    struct bytes out = encoded(encoder, &change);
+    assert_json(out.data, out.size);
+    ck_assert_msg(strstr(bytes_text(&out), nodes[_i]) != NULL, "%s", bytes_text(&out));
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
 START_TEST(debezium_schemas_of_other_events_are_valid)
 {
     const struct encode_settings settings = {
@@ -1315,6 +1344,7 @@ int main(void)
     tcase_add_test(tests, debezium_null_for_a_special_value_needs_a_column_that_may_be_null);
     tcase_add_test(tests, debezium_settings_are_equal_only_as_a_whole);
     tcase_add_test(tests, debezium_schemas_stand_before_key_and_value);
+    tcase_add_loop_test(tests, debezium_schema_of_an_enum_has_its_labels, 0, 2);
     tcase_add_test(tests, debezium_schemas_of_other_events_are_valid);
     tcase_add_test(tests, debezium_many_tables_keep_their_own_texts);
     tcase_add_test(tests, debezium_event_over_the_maximum_is_poison);

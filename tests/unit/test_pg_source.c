@@ -347,6 +347,31 @@ START_TEST(pg_source_same_relation_again_is_no_new_version)
 }
 END_TEST
 
+START_TEST(pg_source_relation_with_other_labels_is_a_new_version)
+{
+    static const char *const labels[] = {"sad", "sad,so so", NULL, "sad"};
+    struct relation *versions[4];
+    struct relations relations;
+    struct fan_error error;
+    relations_init(&relations);
+    for (size_t i = 0; i < 4; i++) {
+        const struct link_column fact = {.labels = labels[i]};
+        struct relation *draft;
+        bool changed;
+        ck_assert_int_eq(
+            relation_create(5, "public", "t", REPLICA_IDENTITY_DEFAULT, 1, &draft, &error), FAN_OK);
+        ck_assert_int_eq(relations_accept(&relations, draft, &fact, &versions[i], &changed, &error),
+                         FAN_OK);
+        ck_assert(changed);
+        ck_assert_pstr_eq(versions[i]->columns[0].labels, labels[i]);
+    }
+    ck_assert_ptr_eq(versions[0], versions[3]);
+    ck_assert_ptr_ne(versions[0], versions[1]);
+    ck_assert_ptr_ne(versions[0], versions[2]);
+    relations_release(&relations);
+}
+END_TEST
+
 START_TEST(pg_source_truncate_counts_a_seq_for_each_relation)
 {
     struct script *script = script_streaming();
@@ -914,6 +939,7 @@ int main(void)
     tcase_add_test(stream, pg_source_origin_belongs_to_its_transaction);
     tcase_add_test(stream, pg_source_origins_beyond_the_limit_are_not_shown);
     tcase_add_test(stream, pg_source_same_relation_again_is_no_new_version);
+    tcase_add_test(stream, pg_source_relation_with_other_labels_is_a_new_version);
     tcase_add_test(stream, pg_source_truncate_counts_a_seq_for_each_relation);
     tcase_add_test(stream, pg_source_truncate_blocked_goes_on_where_it_stopped);
     tcase_add_test(stream, pg_source_message_without_transaction_holds_the_boundary);
