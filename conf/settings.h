@@ -73,6 +73,7 @@ struct settings_debezium {
     int interval;
     int hstore;
     bool transaction_metadata;
+    bool defaults;
     char *unavailable_value;
     char *topic_prefix; /* NULL: the name of the source */
 };

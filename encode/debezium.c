@@ -393,6 +393,10 @@ static void write_column(struct debezium *debezium, const struct debezium_column
         *at++ = ',';
     }
     json_done(out, json_write_padded(at, from->json_name, from->json_name_size));
+    if (value->kind == ROW_NULL && !column->optional && column->default_json != NULL) {
+        bytes_append_text(out, column->default_json); /* of a row that has its key only */
+        return;
+    }
     debezium_value_write(&debezium->writer, column, value, out);
 }
 

@@ -72,6 +72,7 @@ struct debezium_column {
     int32_t scale;     /* of decimals */
     int32_t precision; /* all digits of a decimal; those behind a second's point, -1: unspecified */
     int32_t length;    /* of bits */
+    char *default_json; /* see debezium_default.h; NULL: none, or not wanted */
 };
 
 struct debezium_column debezium_column_plan(const struct debezium_settings *settings,

@@ -180,6 +180,10 @@ static void append_column(const struct debezium_column *column, struct bytes *ou
     } else {
         append_node(column, column->kind, column->optional, out);
     }
+    if (column->default_json != NULL) {
+        BYTES_APPEND_LITERAL(out, ",\"default\":");
+        bytes_append_text(out, column->default_json);
+    }
     BYTES_APPEND_LITERAL(out, ",\"field\":");
     bytes_append(out, column->column->json_name, column->column->json_name_size - 1); /* no colon */
     bytes_append_char(out, '}');

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/debezium_default.h"
 #include "encode/json.h"
 
 enum {
@@ -16,6 +17,7 @@ static void table_destroy(struct debezium_table *table)
     if (table == NULL) {
         return;
     }
+    debezium_defaults_release(table->columns);
     free(table->columns);
     bytes_release(&table->value_head);
     bytes_release(&table->key_head);
@@ -74,11 +76,13 @@ static struct debezium_table *table_create(const struct debezium_settings *setti
     for (size_t i = 0; i < relation->columns_count; i++) {
         columns[i] = debezium_column_plan(settings, &relation->columns[i]);
     }
+    bool defaults = !settings->defaults || debezium_defaults_make(settings, columns);
     if (settings->schemas) {
         make_heads(table, settings, prefix);
     }
     make_place(table);
-    if (!bytes_ok(&table->value_head) || !bytes_ok(&table->key_head) || !bytes_ok(&table->place)) {
+    if (!defaults || !bytes_ok(&table->value_head) || !bytes_ok(&table->key_head) ||
+        !bytes_ok(&table->place)) {
         table_destroy(table);
         return NULL;
     }

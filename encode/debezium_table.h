@@ -21,7 +21,7 @@
 
 struct debezium_table {
     const struct relation *relation;
-    struct debezium_column *columns; /* owned */
+    struct debezium_column *columns; /* owned; a zeroed one is behind them */
     struct bytes value_head;         /* {"schema":{...},"payload": or nothing */
     struct bytes key_head;           /* the same of the key */
     struct bytes place;              /* ,"schema":"public","table":"orders" */

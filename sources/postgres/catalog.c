@@ -62,9 +62,12 @@ static const char types_sql[] =
     "WHERE e.enumtypid = y.oid) "
     "FROM a LEFT JOIN pg_type y ON y.oid = CASE WHEN a.is_array THEN a.element ELSE a.oid END";
 
+/* One row per column: its name, NOT NULL, in the primary key, its default. */
 static const char columns_sql[] =
     "SELECT a.attname, a.attnotnull, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid "
-    "AND i.indisprimary AND a.attnum = ANY (i.indkey)) "
+    "AND i.indisprimary AND a.attnum = ANY (i.indkey)), "
+    "(SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid "
+    "AND d.adnum = a.attnum AND a.attgenerated = '') "
     "FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
 
 /* Extensions get their OIDs when they are made, so that only names tell their types. */
@@ -141,83 +144,120 @@ static int row_of(const PGresult *rows, uint32_t oid)
     return row;
 }
 
-/* Bytes of the labels of a row's type with their NUL; 0: it has none. */
-static size_t labels_size(const PGresult *rows, int row)
-{
-    size_t size = row < 0 ? 0 : strlen(query_text(rows, row, 8));
-    return size == 0 ? 0 : size + 1;
-}
-
-/* Columns with their types, and with the labels behind them in the same memory; NULL: it is out. */
-static struct link_column *columns_make(const struct catalog_request *request, const PGresult *rows)
-{
-    size_t labels = 0;
-    size_t table = (request->columns_count + 1) * sizeof(struct link_column);
-    for (size_t i = 0; i < request->columns_count; i++) {
-        labels += labels_size(rows, row_of(rows, request->columns[i].type_oid));
-    }
-    labels = labels < RELATION_LABELS_MAX ? labels : RELATION_LABELS_MAX;
-    struct link_column *columns = calloc(1, table + labels);
-    if (columns == NULL) {
-        return NULL;
-    }
-    char *at = (char *)columns + table;
-    for (size_t i = 0; i < request->columns_count; i++) {
-        int row = row_of(rows, request->columns[i].type_oid);
-        size_t size = labels_size(rows, row);
-        columns[i].type =
-            row < 0 ? type_builtin(request->columns[i].type_oid) : type_of_row(rows, row);
-        if (size > 0 && size <= labels) {
-            memcpy(at, query_text(rows, row, 8), size);
-            columns[i].labels = at;
-            at += size;
-            labels -= size;
-        }
-    }
-    return columns;
-}
-
-static enum fan_status describe_columns(const struct catalog_request *request, PGconn *query,
-                                        const struct query_limit *limit,
-                                        struct link_column *columns,
-                                        struct link_failure *ret_failure)
+static enum fan_status ask_columns(const struct catalog_request *request, PGconn *query,
+                                   const struct query_limit *limit, PGresult **ret_rows,
+                                   struct link_failure *ret_failure)
 {
     char relid[16];
     (void)snprintf(relid, sizeof(relid), "%u", request->relid); /* ten digits at most */
     const char *params[] = {relid};
-    FAN_CLEANUP(query_clear_p) PGresult *rows = NULL;
-    enum fan_status status = query_run(query, limit, columns_sql, 1, params, &rows, ret_failure);
-    for (int row = 0; status == FAN_OK && row < PQntuples(rows); row++) {
-        for (size_t i = 0; i < request->columns_count; i++) {
-            if (strcmp(request->columns[i].name, query_text(rows, row, 0)) == 0) {
-                columns[i].not_null = query_bool(rows, row, 1);
-                columns[i].in_primary_key = query_bool(rows, row, 2);
-            }
-        }
+    return query_run(query, limit, columns_sql, 1, params, ret_rows, ret_failure);
+}
+
+/* What the catalog said. */
+struct answers {
+    PGresult *types; /* NULL: nothing was asked */
+    PGresult *columns;
+};
+
+static const char *text_of(const PGresult *rows, int row, int field, size_t size_max)
+{
+    const char *text = row < 0 ? "" : query_text(rows, row, field);
+    return text[0] != '\0' && strlen(text) <= size_max ? text : NULL;
+}
+
+static int column_row(const PGresult *rows, const char *name)
+{
+    int row = PQntuples(rows) - 1;
+    while (row >= 0 && strcmp(name, query_text(rows, row, 0)) != 0) {
+        row--;
     }
-    return status;
+    return row;
+}
+
+static struct link_column column_of(const struct answers *answers,
+                                    const struct catalog_column *column)
+{
+    int type = row_of(answers->types, column->type_oid);
+    int row = column_row(answers->columns, column->name);
+    return (struct link_column){
+        .type = type < 0 ? type_builtin(column->type_oid) : type_of_row(answers->types, type),
+        .not_null = row >= 0 && query_bool(answers->columns, row, 1),
+        .in_primary_key = row >= 0 && query_bool(answers->columns, row, 2),
+        .labels = text_of(answers->types, type, 8, RELATION_TEXTS_MAX),
+        .default_text = text_of(answers->columns, row, 3, RELATION_DEFAULT_MAX),
+    };
+}
+
+/* Moves a text to `*at`, and moves that behind it. */
+static void take_text(const char **text, char **at)
+{
+    size_t size = *text == NULL ? 0 : strlen(*text) + 1;
+    if (size > 0) {
+        memcpy(*at, *text, size);
+        *text = *at;
+        *at += size;
+    }
+}
+
+/* Bytes of the text with its NUL, 0 without one; a text that is over the limit is dropped. */
+static size_t text_size(const char **text, size_t *left)
+{
+    size_t size = *text == NULL ? 0 : strlen(*text) + 1;
+    if (size > *left) {
+        *text = NULL;
+        return 0;
+    }
+    *left -= size;
+    return size;
+}
+
+/* The columns with their texts behind them in the same memory; NULL: it is out. */
+static struct link_column *columns_make(const struct catalog_request *request,
+                                        const struct answers *answers)
+{
+    size_t table = (request->columns_count + 1) * sizeof(struct link_column);
+    size_t left = RELATION_TEXTS_MAX;
+    size_t texts = 0;
+    struct link_column *columns = calloc(1, table);
+    for (size_t i = 0; i < request->columns_count && columns != NULL; i++) {
+        columns[i] = column_of(answers, &request->columns[i]);
+        texts += text_size(&columns[i].labels, &left);
+        texts += text_size(&columns[i].default_text, &left);
+    }
+    struct link_column *whole = columns == NULL ? NULL : realloc(columns, table + texts);
+    if (whole == NULL) {
+        free(columns);
+        return NULL;
+    }
+    char *at = (char *)whole + table;
+    for (size_t i = 0; i < request->columns_count; i++) {
+        take_text(&whole[i].labels, &at);
+        take_text(&whole[i].default_text, &at);
+    }
+    return whole;
 }
 
 enum fan_status catalog_describe(const struct catalog_request *request, PGconn *query,
                                  const struct query_limit *limit, struct link_column **ret_columns,
                                  struct link_failure *ret_failure)
 {
-    FAN_CLEANUP(query_clear_p) PGresult *rows = NULL;
-    enum fan_status status = ask_types(request, query, limit, &rows, ret_failure);
+    FAN_CLEANUP(query_clear_p) PGresult *types = NULL;
+    FAN_CLEANUP(query_clear_p) PGresult *columns = NULL;
+    enum fan_status status = ask_types(request, query, limit, &types, ret_failure);
+    if (status == FAN_OK) {
+        status = ask_columns(request, query, limit, &columns, ret_failure);
+    }
     if (status != FAN_OK) {
         return status;
     }
-    struct link_column *columns = columns_make(request, rows);
-    if (columns == NULL) {
+    const struct answers answers = {.types = types, .columns = columns};
+    struct link_column *made = columns_make(request, &answers);
+    if (made == NULL) {
         *ret_failure = (struct link_failure){0};
         return fan_fail(&ret_failure->error, FAN_RETRY,
                         "could not describe a table: out of memory");
     }
-    status = describe_columns(request, query, limit, columns, ret_failure);
-    if (status != FAN_OK) {
-        free(columns);
-        return status;
-    }
-    *ret_columns = columns;
+    *ret_columns = made;
     return FAN_OK;
 }

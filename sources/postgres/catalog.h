@@ -1,11 +1,11 @@
 /*
- * catalog.h - what the wire does not carry about a relation: primary key, NOT NULL, what types that
- * are not built in are made of, and the labels of enums.
+ * catalog.h - what the wire does not carry about a relation: primary key, NOT NULL, defaults, what
+ * types that are not built in are made of, and the labels of enums.
  *
  * Domains are followed to their base type; an array of a known element keeps its structure; what
  * is gone from the catalog, and everything else, is text.
  *
- * Limits:     RELATION_LABELS_MAX; enums of further columns come without their labels.
+ * Limits:     RELATION_TEXTS_MAX, RELATION_DEFAULT_MAX; labels and defaults beyond do not come.
  */
 #ifndef SOURCES_POSTGRES_CATALOG_H
 #define SOURCES_POSTGRES_CATALOG_H

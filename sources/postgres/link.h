@@ -90,7 +90,8 @@ struct link_column {
     struct type_info type;
     bool in_primary_key;
     bool not_null;
-    const char *labels; /* as in struct relation_column; in the memory of the columns */
+    const char *labels;       /* as in struct relation_column; in the memory of the columns */
+    const char *default_text; /* the same */
 };
 
 struct link_sample {

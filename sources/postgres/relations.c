@@ -120,6 +120,12 @@ enum fan_status relations_draft(const struct pgoutput_relation *message,
     return FAN_OK;
 }
 
+static bool copy_text(const char *text, char **ret_copy)
+{
+    *ret_copy = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *ret_copy != NULL;
+}
+
 /* Under FULL every column is flagged: the key is then the primary key. False: memory is out. */
 static bool complete(struct relation *draft, const struct link_column *facts)
 {
@@ -128,8 +134,8 @@ static bool complete(struct relation *draft, const struct link_column *facts)
         column->type = facts[i].type;
         column->in_primary_key = facts[i].in_primary_key;
         column->not_null = facts[i].not_null;
-        column->labels = facts[i].labels != NULL ? strdup(facts[i].labels) : NULL;
-        if (facts[i].labels != NULL && column->labels == NULL) {
+        if (!copy_text(facts[i].labels, &column->labels) ||
+            !copy_text(facts[i].default_text, &column->default_text)) {
             return false;
         }
         if (draft->identity == REPLICA_IDENTITY_NOTHING) {
@@ -151,7 +157,7 @@ static bool type_equal(const struct type_info *left, const struct type_info *rig
            left->modifier == right->modifier && left->has_modifier == right->has_modifier;
 }
 
-static bool labels_equal(const char *left, const char *right)
+static bool text_equal(const char *left, const char *right)
 {
     return (left == NULL) == (right == NULL) && (left == NULL || strcmp(left, right) == 0);
 }
@@ -162,7 +168,8 @@ static bool column_equal(const struct relation_column *left, const struct relati
            left->type_modifier == right->type_modifier && type_equal(&left->type, &right->type) &&
            left->in_identity == right->in_identity &&
            left->in_primary_key == right->in_primary_key && left->not_null == right->not_null &&
-           labels_equal(left->labels, right->labels);
+           text_equal(left->labels, right->labels) &&
+           text_equal(left->default_text, right->default_text);
 }
 
 static bool relation_equal(const struct relation *left, const struct relation *right)

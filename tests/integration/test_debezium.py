@@ -236,6 +236,45 @@ def test_i20_enums_have_their_labels_in_the_schema(scene, connect):
 
 
 @pytest.mark.matrix
+def test_i20_schemas_have_the_defaults_that_debezium_takes(scene, connect):
+    """As the server prints them; Connect's converter reads each by the type of its column."""
+    scene.sql("CREATE TYPE mood AS ENUM ('sad', 'so so')")
+    given = [("serial", None, 0), ("int8", "-5", -5), ("int2", "1.5", None), ("bool", "true", True),
+             ("float8", "1.5", 1.5), ("numeric(5,2)", "1.5", "AJY="), ("numeric", "1.5", None),
+             ("text", "'it''s \\ x'", "it's \\ x"), ("varchar(5)", "'ab'", "ab"),
+             ("char(5)", "'ab'", "ab"), ("text", "current_user", None), ("text", "upper('x')", ""),
+             ("json", "'{}'", "{}"), ("uuid", "'76019d1a-ad2e-4b22-96e9-1a6d6543c818'",
+                                      "76019d1a-ad2e-4b22-96e9-1a6d6543c818"),
+             ("date", "'2016-11-04'", 17109), ("time", "'00:00:01'", 1000000),
+             ("timestamp", "'2016-11-04 13:51:30.123456'", 1478267490123456),
+             ("timestamp", "now()", 0), ("timestamptz", "'2016-11-04 15:51:30+02'",
+                                         "2016-11-04T13:51:30.000000Z"),
+             ("timestamptz", "now()", "1970-01-01T00:00:00.000000Z"),
+             ("interval", "'1 day'", 86400000000), ("bit(5)", "B'101'::bit(5)", None),
+             ("varbit", "B'101'", "BQ=="), ("mood", "'so so'", "so so"), ("bytea", "'x'", None),
+             ("int[]", "'{1}'", None), ("int", "GENERATED", None), ("int", None, None)]
+    columns = [f"c{i} {kind}" + (f" GENERATED ALWAYS AS (id + 1) STORED" if default == "GENERATED"
+                                 else f" DEFAULT {default}" if default else "")
+               for i, (kind, default, _) in enumerate(given)]
+    scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(columns)})")
+    scene.sql("CREATE TABLE u (id int PRIMARY KEY, a text NOT NULL DEFAULT 'x', b text DEFAULT 'y')")
+    scene.engine(debezium(scene, schemas=True, defaults=True)).start()
+    scene.sql("INSERT INTO t VALUES (1); INSERT INTO u VALUES (1, 'a', 'b'); DELETE FROM u")
+    scene.caught_up()  # the catalog says what is so when it is asked
+    scene.sql("ALTER TABLE u ALTER a SET DEFAULT 'z'; INSERT INTO u VALUES (2, 'a', 'b')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 4
+    names = [f"c{i}" for i, one in enumerate(given) if one[1] != "GENERATED"]
+    shown = {name: node(lines[0], name).get("default") for name in names}
+    assert shown == {f"c{i}": default for i, (_, what, default) in enumerate(given)
+                     if what != "GENERATED"}
+    assert json.loads(lines[2])["payload"]["before"] == {"id": 1, "a": "x", "b": None}
+    assert node(lines[2], "a")["default"] == "x" and node(lines[3], "a")["default"] == "z"
+
+
+@pytest.mark.matrix
 def test_i20_source_tells_where_a_transaction_came_from(scene):
     """What logical replication noted of it; nothing of a transaction of the server's own."""
     scene.sql("CREATE TABLE t (id int PRIMARY KEY)")

@@ -997,7 +997,7 @@ END_TEST
 START_TEST(debezium_settings_are_equal_only_as_a_whole)
 {
     struct encode_settings settings[] = {
-        plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain,
+        plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain,
     };
     settings[1].debezium.schemas = true;
     settings[2].debezium.decimal = DEBEZIUM_DECIMAL_STRING;
@@ -1009,6 +1009,7 @@ START_TEST(debezium_settings_are_equal_only_as_a_whole)
     settings[8].debezium.unavailable_value = "a";
     settings[9].debezium.topic_prefix = "a";
     settings[10].lenient = true;
+    settings[11].debezium.defaults = true;
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         for (size_t j = 0; j < sizeof(settings) / sizeof(settings[0]); j++) {
             ck_assert_int_eq(encode_settings_equal(&settings[i], &settings[j]), i == j);
@@ -1194,6 +1195,139 @@ START_TEST(debezium_schema_of_an_enum_has_its_labels)
 }
 END_TEST
 
+static const struct default_case {
+    uint32_t oid;
+    int32_t modifier;
+    struct debezium_settings settings;
+    const char *expression;
+    const char *json; /* NULL: none */
+} default_cases[] = {
+    {16, -1, DEFAULTS, "true", "true"},
+    {16, -1, DEFAULTS, "(1 = 1)", NULL},
+    {16, -1, DEFAULTS, "random_bool()", "false"},
+    {21, -1, DEFAULTS, "'-7'::integer", "-7"},
+    {21, -1, DEFAULTS, "32768", NULL},
+    {23, -1, DEFAULTS, "nextval('public.t_id_seq'::regclass)", "0"},
+    {23, -1, DEFAULTS, "1.5", NULL},
+    {23, -1, DEFAULTS, "'1.5'::numeric", NULL},
+    {23, -1, DEFAULTS, "(1 + 2)", NULL},
+    {23, -1, DEFAULTS, "NULL::integer", NULL},
+    {23, -1, DEFAULTS, "((5))", "5"},
+    {23, -1, DEFAULTS, "'5'::", "5"},
+    {23, -1, DEFAULTS, "", NULL},
+    {23, -1, DEFAULTS, "()", NULL},
+    {20, -1, DEFAULTS, "'9223372036854775807'::bigint", "9223372036854775807"},
+    {20, -1, DEFAULTS, "9223372036854775808", NULL},
+    {701, -1, DEFAULTS, "1.5", "1.5"},
+    {701, -1, DEFAULTS, "'NaN'::double precision", NULL},
+    {25, -1, DEFAULTS, "'it''s'::text", "\"it's\""},
+    {25, -1, DEFAULTS, "E'a\\\\b'::text", "\"a\\\\b\""},
+    {25, -1, DEFAULTS, "''::text", "\"\""},
+    {25, -1, DEFAULTS, "('a'::text || 'b'::text)", NULL},
+    {25, -1, DEFAULTS, "'a'::text || 'b'::text", NULL},
+    {25, -1, DEFAULTS, "'a", NULL},
+    {25, -1, DEFAULTS, "'", NULL},
+    {25, -1, DEFAULTS, "E'a\\", NULL},
+    {25, -1, DEFAULTS, "CURRENT_USER", NULL},
+    {25, -1, DEFAULTS, "('(x)'::text)", "\"(x)\""},
+    {1043, 14, DEFAULTS, "'ab'::character varying", "\"ab\""},
+    {1043, 14, DEFAULTS, "upper('ab'::text)", "\"\""},
+    {1042, 9, DEFAULTS, "'ab'::bpchar", "\"ab\""},
+    {1700, NUMERIC(5, 2), DEFAULTS, "1.5", "\"AJY=\""},
+    {1700, NUMERIC(5, 2), DEFAULTS, "1.555", NULL},
+    {1700, NUMERIC(5, 2), DEFAULTS, "my.f(1, 2)", "\"AA==\""},
+    {1700, -1, DEFAULTS, "1.5", NULL},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1", "\"1.00\""},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.5", "\"1.50\""},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.555", NULL},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.555", "\"1.555\""},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "'NaN'::numeric", NULL},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_DOUBLE), "1.555", "1.555"},
+    {114, -1, DEFAULTS, "'{\"a\": 1}'::json", "\"{\\\"a\\\": 1}\""},
+    {2950, -1, DEFAULTS, "gen_random_uuid()", "\"00000000-0000-0000-0000-000000000000\""},
+    {1082, -1, DEFAULTS, "'2016-11-04'::date", "17109"},
+    {1082, -1, DEFAULTS, "('2016-11-04'::text)::date", NULL},
+    {1082, -1, DEFAULTS, "CURRENT_DATE", "0"},
+    {1082, -1, DEFAULTS, "'infinity'::date", NULL},
+    {1083, -1, DEFAULTS, "LOCALTIME", "0"},
+    {1114, -1, DEFAULTS, "'2016-11-04 13:51:30.123456'::timestamp without time zone",
+     "1478267490123456"},
+    {1114, -1, DEFAULTS, "timezone('utc'::text, now())", "0"},
+    {1184, -1, DEFAULTS, "now()", "\"1970-01-01T00:00:00.000000Z\""},
+    {1184, -1, DEFAULTS, "(now() + 'P1D'::interval)", "\"1970-01-01T00:00:00.000000Z\""},
+    {1186, -1, DEFAULTS, "'P1D'::interval", "86400000000"},
+    {1560, 1, DEFAULTS, "'1'::\"bit\"", "true"},
+    {1560, 5, DEFAULTS, "B'00101'::\"bit\"", "\"BQ==\""},
+    {1560, 5, DEFAULTS, "B'101'::\"bit\"", NULL},
+    {1562, 5, DEFAULTS, "B'101'::\"bit\"", "\"BQ==\""},
+    {1560, 5, DEFAULTS, "my_bits()", NULL},
+    {17, -1, DEFAULTS, "'\\x01'::bytea", NULL}, /* Debezium has none of these types */
+    {1007, -1, DEFAULTS, "'{}'::integer[]", NULL},
+    {OID_DOMAIN, -1, DEFAULTS, "1.5", NULL},
+    {OID_ENUM, -1, DEFAULTS, "'so so'::public.mood", "\"so so\""},
+    {OID_ENUM, -1, DEFAULTS, "my_mood()", NULL},
+    {OID_ENUM_ARRAY, -1, DEFAULTS, "'{sad}'::public.mood[]", NULL},
+};
+
+START_TEST(debezium_schema_has_the_default_of_a_column)
+{
+    const struct default_case *given = &default_cases[_i];
+    struct encode_settings settings = {.type = &debezium_encoder, .debezium = given->settings};
+    settings.debezium.schemas = true;
+    settings.debezium.defaults = true;
+    const struct value_case value = {.oid = given->oid, .modifier = given->modifier};
+    struct relation *relation = one_column(&value, false);
+    struct relation_column *column = &relation->columns[relation->columns_count - 1];
+    column->default_text = strdup(given->expression);
+    if (given->oid == OID_ENUM || given->oid == OID_DOMAIN) {
+        column->type.oid = given->oid == OID_ENUM ? OID_ENUM : 1700; /* as the catalog has it */
+    }
+    for (int round = 0; round < 2; round++) {
+        struct encoder *encoder = encoder_make(&settings);
+        struct change change =
+            row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"1", NULL});
+        struct bytes out = encoded(encoder, &change);
+        char expected[256];
+        assert_json(out.data, out.size);
+        (void)snprintf(expected, sizeof(expected), "\"default\":%s,\"field\":\"v\"}",
+                       given->json != NULL ? given->json : "");
+        const char *schema = bytes_text(&out);
+        if (given->json != NULL && round == 0) {
+            ck_assert_msg(strstr(schema, expected) != NULL, "no %s in %s", expected, schema);
+        } else { /* the block of the source has a default, too */
+            const char *first = strstr(schema, "\"default\":");
+            ck_assert_ptr_nonnull(first);
+            ck_assert_ptr_nonnull(strstr(schema, "\"default\":\"false\",\"field\":\"snapshot\""));
+            ck_assert_ptr_null(strstr(first + 1, "\"default\":"));
+        }
+        bytes_release(&out);
+        debezium_encoder.destroy(encoder);
+        settings.debezium.defaults = false;
+    }
+    relation_destroy(relation);
+}
+END_TEST
+
+START_TEST(debezium_row_of_its_key_only_has_defaults)
+{
+    const struct encode_settings settings = {.type = &debezium_encoder,
+                                             .debezium = {.defaults = true}};
+    const struct column_spec columns[] = {
+        {"id", 23, true, true}, {"a", 25, false, true}, {"b", 25, false, false}};
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, columns, 3);
+    relation->columns[1].default_text = strdup("'x'::text");
+    relation->columns[2].default_text = strdup("'y'::text");
+    struct encoder *encoder = encoder_make(&settings);
+    struct change change =
+        row_change(CHANGE_DELETE, relation, OLD_ROW_KEY, (const char *[]){"7", NULL, NULL}, NULL);
+    struct bytes out = encoded(encoder, &change);
+    ck_assert_ptr_nonnull(strstr(bytes_text(&out), "\"before\":{\"id\":7,\"a\":\"x\",\"b\":null}"));
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
 START_TEST(debezium_schemas_of_other_events_are_valid)
 {
     const struct encode_settings settings = {
@@ -1345,6 +1479,9 @@ int main(void)
     tcase_add_test(tests, debezium_settings_are_equal_only_as_a_whole);
     tcase_add_test(tests, debezium_schemas_stand_before_key_and_value);
     tcase_add_loop_test(tests, debezium_schema_of_an_enum_has_its_labels, 0, 2);
+    tcase_add_loop_test(tests, debezium_schema_has_the_default_of_a_column, 0,
+                        sizeof(default_cases) / sizeof(default_cases[0]));
+    tcase_add_test(tests, debezium_row_of_its_key_only_has_defaults);
     tcase_add_test(tests, debezium_schemas_of_other_events_are_valid);
     tcase_add_test(tests, debezium_many_tables_keep_their_own_texts);
     tcase_add_test(tests, debezium_event_over_the_maximum_is_poison);
