@@ -279,8 +279,8 @@ static enum fan_status mark_behind(const struct assembler *assembler, size_t for
     enum fan_status status =
         encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, out, reterr);
     bytes_append_char(out, '\n');
-    return status == FAN_OK && bytes_ok(out)
-               ? FAN_OK
+    return status != FAN_OK || bytes_ok(out)
+               ? status
                : fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
 }
 
