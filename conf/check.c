@@ -179,7 +179,8 @@ static bool is_default(const struct settings_debezium *debezium)
 {
     return !debezium->schemas && debezium->decimal == 0 && debezium->time == 0 &&
            debezium->binary == 0 && debezium->interval == 0 && debezium->hstore == 0 &&
-           !debezium->transaction_metadata && debezium->topic_prefix == NULL &&
+           !debezium->transaction_metadata && !debezium->defaults &&
+           debezium->topic_prefix == NULL &&
            (debezium->unavailable_value == NULL ||
             strcmp(debezium->unavailable_value, SETTINGS_UNAVAILABLE_VALUE) == 0);
 }

@@ -144,8 +144,9 @@ static const char *why_no_transactions(const struct conf_decoder *decoder,
         return why;
     }
     *ret_hint = "remove \"transactions\"";
-    return plugin != NULL && plugin->marks_fault != NULL ? plugin->marks_fault(target->options)
-                                                         : NULL;
+    return plugin != NULL && plugin->marks_fault != NULL
+               ? plugin->marks_fault(target->options, target->format)
+               : NULL;
 }
 
 static void check_transactions(const struct conf_decoder *decoder, const struct conf_node *node,

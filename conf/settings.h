@@ -74,6 +74,7 @@ struct settings_debezium {
     int interval;
     int hstore;
     bool transaction_metadata;
+    bool defaults;
     char *unavailable_value;
     char *topic_prefix; /* NULL: the name of the source */
 };
@@ -176,9 +177,9 @@ struct conf_plugin {
      * may be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
 
-    /* Of a target: why it cannot have marks of transactions with these options, or NULL. May be
-     * NULL: it can. */
-    const char *(*marks_fault)(const void *options);
+    /* Of a target: why it cannot have marks of transactions with these options and this envelope, or
+     * NULL. May be NULL: it can. */
+    const char *(*marks_fault)(const void *options, const char *format);
 
     /* Of a target: why it cannot put the attributes of an event into headers with these options, or
      * NULL. A NULL pointer: it has no headers. */

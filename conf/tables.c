@@ -620,6 +620,15 @@ static const struct conf_option debezium_options[] = {
      .help = "Whether each event says which transaction it belongs to, and where in it it stands "
              "(`provide.transaction.metadata`). `transactions: true` adds the BEGIN and END marks.",
      .example = "false"},
+    {.key = "defaults",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_debezium, defaults),
+     .value_default = "false",
+     .help =
+         "Whether schemas have the defaults of columns, as Debezium's do. A reader that goes by "
+         "the schema, such as Kafka Connect's converters, takes a null in such a column for "
+         "the default.",
+     .example = "false"},
 };
 
 static conf_rule *const debezium_rules[] = {check_debezium, NULL};

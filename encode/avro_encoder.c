@@ -15,6 +15,7 @@
 #include "encode/avro_shape.h"
 #include "encode/debezium.h"
 #include "encode/debezium_schema.h"
+#include "encode/debezium_table.h"
 #include "encode/json.h"
 #include "encode/record.h"
 #include "encode/relation_map.h"
@@ -131,20 +132,6 @@ static enum fan_status avro_create(const struct encode_settings *settings,
 
 /* ---- schemas ---- */
 
-static enum fan_status columns_plan(const struct avro *avro, const struct relation *relation,
-                                    struct debezium_column **ret_columns, struct fan_error *reterr)
-{
-    struct debezium_column *columns = calloc(relation->columns_count + 1, sizeof(*columns));
-    if (columns == NULL) {
-        return fan_fail(reterr, FAN_RETRY, "could not make a schema: out of memory");
-    }
-    for (size_t i = 0; i < relation->columns_count; i++) {
-        columns[i] = debezium_column_plan(&avro->debezium, &relation->columns[i]);
-    }
-    *ret_columns = columns;
-    return FAN_OK;
-}
-
 /* A Connect schema in `connect` becomes a shape. */
 static enum fan_status shape_make(const struct avro *avro, struct avro_shape *shape,
                                   struct bytes *connect, const char *topic, bool is_key,
@@ -170,10 +157,9 @@ static enum fan_status table_shape_make(const struct avro *avro, struct avro_sha
 {
     char topic[TOPIC_MAX];
     struct bytes connect;
-    struct debezium_column *columns = NULL;
-    enum fan_status status = columns_plan(avro, relation, &columns, reterr);
-    if (status != FAN_OK) {
-        return status;
+    struct debezium_column *columns = debezium_columns_make(&avro->debezium, relation);
+    if (columns == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not make a schema: out of memory");
     }
     const struct debezium_schema_source source = {.settings = &avro->debezium,
                                                   .prefix = avro->prefix,
@@ -185,7 +171,7 @@ static enum fan_status table_shape_make(const struct avro *avro, struct avro_sha
     } else {
         debezium_schema_envelope(&source, &connect);
     }
-    free(columns);
+    debezium_columns_destroy(columns);
     /* Names of tables have at most 63 bytes, the prefix 255: it fits. */
     (void)snprintf(topic, sizeof(topic), "%s.%s.%s", avro->prefix, relation->schema,
                    relation->name);

@@ -111,8 +111,15 @@ static void write_extensions(struct bytes *out, const struct encode_context *con
     write_member(out, "iodebeziumtable", table, strlen(table));
     write_number(out, "iodebeziumtxId", change->xid != 0, change->xid);
     write_number(out, "iodebeziumlsn", true, (int64_t)change->position.commit_lsn.value);
-    BYTES_APPEND_LITERAL(out, ",\"iodebeziumxmin\":null,\"iodebeziumorigin\":null,"
-                              "\"iodebeziumoriginlsn\":null,\"iodebeziumtxid\":null,"
+    BYTES_APPEND_LITERAL(out, ",\"iodebeziumxmin\":null");
+    if (change->origin != NULL) {
+        write_member(out, "iodebeziumorigin", change->origin, strlen(change->origin));
+    } else {
+        BYTES_APPEND_LITERAL(out, ",\"iodebeziumorigin\":null");
+    }
+    write_number(out, "iodebeziumoriginlsn", change->origin != NULL,
+                 (int64_t)change->origin_lsn.value);
+    BYTES_APPEND_LITERAL(out, ",\"iodebeziumtxid\":null,"
                               "\"iodebeziumtxtotalorder\":null,"
                               "\"iodebeziumtxdatacollectionorder\":null");
 }

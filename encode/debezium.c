@@ -8,7 +8,7 @@
  *     ,"source":{...,"sequence":"[\"439041101\",\"  LSN  \"]","ts_us":1,"ts_ns":1000
  *     `------------------- head -----------------'       `--------- middle -------'
  *     ,"schema":"public","table":"orders"  ,"txId":731,"lsn":  LSN  ,"xmin":null,...},"transaction":
- *     `------ place, of the table -------' `----- txid ----'
+ *     `------ place, of the table -------' `----- txid ----'        `-------- tail ----------------'
  *     null  ,"op":"c"  ,"ts_ms":1,"ts_us":1,"ts_ns":1000
  *                      `------------ times -------------'
  *
@@ -60,19 +60,24 @@ struct debezium {
     struct bytes message_key_head;
     struct bytes gap_head;
     struct bytes mark_head;
-    /* What the four texts below were made from. */
+    struct bytes mark_key_head;
+    /* What the five texts below were made from. */
     bool cached;
     struct fan_lsn cached_lsn;
     int64_t cached_time_us;
     uint32_t cached_xid;
+    const char *cached_origin;
+    struct fan_lsn cached_origin_lsn;
     struct bytes head;
     struct bytes middle;
     struct bytes txid;
+    struct bytes tail;
     struct bytes times;
     /* The records that are being put together. */
     struct bytes value;
     struct bytes key;
     struct bytes old_key;
+    struct bytes headers;
 };
 
 static enum fan_status debezium_create(const struct encode_settings *settings,
@@ -94,7 +99,7 @@ const struct encoder_type debezium_encoder = {
     .destroy = debezium_destroy,
 };
 
-enum { KEPT_COUNT = 13 };
+enum { KEPT_COUNT = 16 };
 
 static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_COUNT])
 {
@@ -103,7 +108,8 @@ static void kept_texts(struct debezium *debezium, struct bytes *ret_kept[KEPT_CO
         &debezium->gap_head, &debezium->mark_head, &debezium->message_key_head,
         &debezium->head,     &debezium->middle,    &debezium->txid,
         &debezium->times,    &debezium->value,     &debezium->key,
-        &debezium->old_key,
+        &debezium->old_key,  &debezium->headers,   &debezium->mark_key_head,
+        &debezium->tail,
     };
     memcpy(ret_kept, kept, sizeof(kept));
 }
@@ -143,7 +149,7 @@ static void make_names(struct debezium *debezium, const struct encode_context *c
 static void make_heads(struct debezium *debezium)
 {
     struct bytes *heads[] = {&debezium->message_head, &debezium->message_key_head,
-                             &debezium->gap_head, &debezium->mark_head};
+                             &debezium->gap_head, &debezium->mark_head, &debezium->mark_key_head};
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         BYTES_APPEND_LITERAL(heads[i], "{\"schema\":");
     }
@@ -151,6 +157,7 @@ static void make_heads(struct debezium *debezium)
     debezium_schema_message_key(&debezium->message_key_head);
     debezium_schema_gap(&debezium->gap_head);
     debezium_schema_transaction(&debezium->mark_head);
+    debezium_schema_transaction_key(&debezium->mark_key_head);
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         BYTES_APPEND_LITERAL(heads[i], ",\"payload\":");
     }
@@ -172,6 +179,7 @@ static enum fan_status debezium_create(const struct encode_settings *settings,
     debezium->value.size_max = UINT32_MAX;
     debezium->key.size_max = UINT32_MAX;
     debezium->old_key.size_max = UINT32_MAX;
+    debezium->headers.size_max = UINT32_MAX;
     debezium->base.type = &debezium_encoder;
     debezium->records = settings->records;
     debezium->counts = settings->transactions;
@@ -241,10 +249,24 @@ static void append_millis(struct bytes *out, int64_t micros)
     }
 }
 
+/* Its LSN is one of another server. */
+static void append_origin(const struct change *change, struct bytes *out)
+{
+    BYTES_APPEND_LITERAL(out, ",\"xmin\":null,\"origin\":");
+    if (change->origin == NULL) {
+        BYTES_APPEND_LITERAL(out, "null,\"origin_lsn\":null");
+        return;
+    }
+    append_json_text(out, change->origin);
+    BYTES_APPEND_LITERAL(out, ",\"origin_lsn\":");
+    append_u64(out, change->origin_lsn.value);
+}
+
 /* Makes the texts that the events of one transaction share. */
 static void texts_make(struct debezium *debezium, const struct change *change)
 {
-    struct bytes *texts[] = {&debezium->head, &debezium->middle, &debezium->txid, &debezium->times};
+    struct bytes *texts[] = {&debezium->head, &debezium->middle, &debezium->txid, &debezium->tail,
+                             &debezium->times};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         bytes_clear(texts[i]);
     }
@@ -262,6 +284,8 @@ static void texts_make(struct debezium *debezium, const struct change *change)
         append_u64(&debezium->txid, change->xid);
     }
     BYTES_APPEND_LITERAL(&debezium->txid, ",\"lsn\":");
+    append_origin(change, &debezium->tail);
+    BYTES_APPEND_LITERAL(&debezium->tail, "},\"transaction\":");
     BYTES_APPEND_LITERAL(&debezium->times, ",\"ts_ms\":");
     append_millis(&debezium->times, change->commit_time_us);
     append_finer_times(&debezium->times, change->commit_time_us);
@@ -269,6 +293,8 @@ static void texts_make(struct debezium *debezium, const struct change *change)
     debezium->cached_lsn = change->position.commit_lsn;
     debezium->cached_time_us = change->commit_time_us;
     debezium->cached_xid = change->xid;
+    debezium->cached_origin = change->origin;
+    debezium->cached_origin_lsn = change->origin_lsn;
     debezium->cached = true;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         debezium->cached = debezium->cached && bytes_ok(texts[i]);
@@ -278,7 +304,9 @@ static void texts_make(struct debezium *debezium, const struct change *change)
 static void texts_look(struct debezium *debezium, const struct change *change)
 {
     if (!debezium->cached || debezium->cached_lsn.value != change->position.commit_lsn.value ||
-        debezium->cached_xid != change->xid || debezium->cached_time_us != change->commit_time_us) {
+        debezium->cached_xid != change->xid || debezium->cached_time_us != change->commit_time_us ||
+        debezium->cached_origin != change->origin ||
+        debezium->cached_origin_lsn.value != change->origin_lsn.value) {
         texts_make(debezium, change);
     }
 }
@@ -327,7 +355,7 @@ static void write_source(struct debezium *debezium, const struct change *change,
     texts_look(debezium, change);
     size_t place_size = table != NULL ? table->place.size : sizeof(EMPTY_PLACE);
     uint8_t *at = json_room(out, debezium->head.size + debezium->middle.size + debezium->txid.size +
-                                     place_size + NUMBERS_MAX);
+                                     debezium->tail.size + place_size + NUMBERS_MAX);
     if (at == NULL || !debezium->cached) {
         out->failed = true;
         return;
@@ -340,8 +368,7 @@ static void write_source(struct debezium *debezium, const struct change *change,
     at = table != NULL ? write_kept(at, &table->place) : JSON_WRITE_LITERAL(at, EMPTY_PLACE);
     at = write_kept(at, &debezium->txid);
     at = json_write_u64(at, lsn);
-    at = JSON_WRITE_LITERAL(at, ",\"xmin\":null,\"origin\":null,\"origin_lsn\":null},"
-                                "\"transaction\":");
+    at = write_kept(at, &debezium->tail);
     json_done(out, write_txn_block(debezium, at, change));
 }
 
@@ -369,6 +396,10 @@ static void write_column(struct debezium *debezium, const struct debezium_column
         *at++ = ',';
     }
     json_done(out, json_write_padded(at, from->json_name, from->json_name_size));
+    if (value->kind == ROW_NULL && !column->optional && column->default_json != NULL) {
+        bytes_append_text(out, column->default_json); /* of a row that has its key only */
+        return;
+    }
     debezium_value_write(&debezium->writer, column, value, out);
 }
 
@@ -429,21 +460,75 @@ static void write_value(struct debezium *debezium, const struct debezium_table *
     }
 }
 
-/* Appends a record out of the encoder's buffers; NULL: there is no such part. */
-static void append_record(struct debezium *debezium, const struct bytes *key,
-                          const struct bytes *value, struct bytes *out)
+/* A record out of the encoder's buffers; NULL: there is no such part. */
+struct parts {
+    const struct bytes *key;
+    const struct bytes *value;
+    const struct bytes *headers;
+    bool mark;
+};
+
+static bool part_ok(const struct bytes *part)
+{
+    return part == NULL || bytes_ok(part);
+}
+
+static void append_parts(struct debezium *debezium, const struct parts *parts, struct bytes *out)
 {
     const struct record record = {
-        .key = key != NULL ? key->data : NULL,
-        .key_size = key != NULL ? key->size : 0,
-        .value = value != NULL ? value->data : NULL,
-        .value_size = value != NULL ? value->size : 0,
+        .key = parts->key != NULL ? parts->key->data : NULL,
+        .key_size = parts->key != NULL ? parts->key->size : 0,
+        .value = parts->value != NULL ? parts->value->data : NULL,
+        .value_size = parts->value != NULL ? parts->value->size : 0,
+        .headers = parts->headers != NULL ? parts->headers->data : NULL,
+        .headers_size = parts->headers != NULL ? parts->headers->size : 0,
+        .mark = parts->mark,
     };
-    if ((key != NULL && !bytes_ok(key)) || (value != NULL && !bytes_ok(value))) {
+    if (!part_ok(parts->key) || !part_ok(parts->value) || !part_ok(parts->headers)) {
         debezium->writer.scratch_failed = true;
         return;
     }
     record_append(out, &record);
+}
+
+static void append_record(struct debezium *debezium, const struct bytes *key,
+                          const struct bytes *value, struct bytes *out)
+{
+    const struct parts parts = {.key = key, .value = value};
+    append_parts(debezium, &parts, out);
+}
+
+/* The one header of a record of a changed key: the other key, as Connect's SimpleHeaderConverter prints
+ * it, so without its schema. */
+static const struct bytes *key_header(struct debezium *debezium, const struct debezium_table *table,
+                                      const char *name, const struct bytes *key)
+{
+    struct bytes *headers = &debezium->headers;
+    size_t head = table->key_head.size;
+    bytes_clear(headers);
+    if (bytes_ok(key)) {
+        record_header_append(headers, name, key->data + head, key->size - head - (head > 0));
+    }
+    return headers;
+}
+
+/* A deletion under the old key, with its tombstone, and an insertion under the new one. */
+static void append_key_change(struct debezium *debezium, const struct debezium_table *table,
+                              const struct change *change, const struct row_pair *old,
+                              const struct row_pair *row, struct bytes *out)
+{
+    struct bytes *value = &debezium->value;
+    struct parts parts = {.key = &debezium->old_key, .value = value};
+    write_value(debezium, table, change, CHANGE_DELETE, old, NULL, value);
+    parts.headers = key_header(debezium, table, "__debezium.newkey", &debezium->key);
+    append_parts(debezium, &parts, out);
+    parts.value = NULL;
+    append_parts(debezium, &parts, out);
+    bytes_clear(value);
+    write_value(debezium, table, change, CHANGE_INSERT, NULL, row, value);
+    parts = (struct parts){.key = &debezium->key, .value = value};
+    parts.headers = key_header(debezium, table, "__debezium.oldkey", &debezium->old_key);
+    append_parts(debezium, &parts, out);
 }
 
 /* Whether the old row has another key. It is then in `old_key`, as the new one is in `key`. */
@@ -474,12 +559,7 @@ static void write_row_records(struct debezium *debezium, const struct debezium_t
     }
     if (key != NULL && bytes_ok(key) && old != NULL &&
         key_has_changed(debezium, table, change, *old)) {
-        write_value(debezium, table, change, CHANGE_DELETE, old, NULL, value);
-        append_record(debezium, &debezium->old_key, value, out);
-        append_record(debezium, &debezium->old_key, NULL, out);
-        bytes_clear(value);
-        write_value(debezium, table, change, CHANGE_INSERT, NULL, row, value);
-        append_record(debezium, key, value, out);
+        append_key_change(debezium, table, change, old, row, out);
         return;
     }
     write_value(debezium, table, change, (char)change->op, old, row, value);
@@ -704,6 +784,17 @@ static void write_mark(struct debezium *debezium, enum txn_mark mark, const stru
     }
 }
 
+static void write_mark_key(struct debezium *debezium, const struct change *change)
+{
+    uint8_t id[64];
+    struct bytes *key = &debezium->key;
+    bytes_clear(key);
+    bytes_append(key, debezium->mark_key_head.data, debezium->mark_key_head.size);
+    BYTES_APPEND_LITERAL(key, "{\"id\":");
+    bytes_append(key, id, (size_t)(write_txn_id(id, change) - id));
+    bytes_append_text(key, debezium->mark_key_head.size > 0 ? "}}" : "}");
+}
+
 static enum fan_status debezium_mark(struct encoder *encoder, enum txn_mark mark,
                                      const struct change *change, struct bytes *out,
                                      struct fan_error *reterr)
@@ -716,13 +807,10 @@ static enum fan_status debezium_mark(struct encoder *encoder, enum txn_mark mark
     debezium->writer.scratch_failed = false;
     write_mark(debezium, mark, change, value_begin(debezium, out));
     if (debezium->records) {
-        uint8_t id[64];
-        bytes_clear(&debezium->key);
-        BYTES_APPEND_LITERAL(&debezium->key, "{\"id\":");
-        bytes_append(&debezium->key, id, (size_t)(write_txn_id(id, change) - id));
-        bytes_append_char(&debezium->key, '}');
+        const struct parts parts = {.key = &debezium->key, .value = &debezium->value, .mark = true};
+        write_mark_key(debezium, change);
+        append_parts(debezium, &parts, out);
     }
-    value_end(debezium, &debezium->key, out);
     if (bytes_ok(out) && !debezium->writer.scratch_failed) {
         return FAN_OK;
     }
@@ -771,9 +859,9 @@ static enum fan_status debezium_failed(const struct debezium *debezium, const st
 static void buffers_shrink(struct debezium *debezium)
 {
     struct debezium_writer *writer = &debezium->writer;
-    struct bytes *buffers[] = {&debezium->value, &debezium->key, &debezium->old_key,
-                               &writer->scratch, &writer->inner, &writer->number,
-                               &writer->json};
+    struct bytes *buffers[] = {&debezium->value,   &debezium->key,   &debezium->old_key,
+                               &debezium->headers, &writer->scratch, &writer->inner,
+                               &writer->number,    &writer->json};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
         if (buffers[i]->capacity > BUFFER_KEPT_MAX) {
             bytes_release(buffers[i]);

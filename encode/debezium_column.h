@@ -86,9 +86,10 @@ struct debezium_column {
     enum debezium_kind kind;
     enum debezium_kind element; /* of an array */
     bool optional;
-    int32_t scale;     /* of decimals */
-    int32_t precision; /* all digits of a decimal; the modifier of other types, -1: unspecified */
-    int32_t length;    /* of bits */
+    int32_t scale;      /* of decimals */
+    int32_t precision;  /* all digits of a decimal; the modifier of other types, -1: unspecified */
+    int32_t length;     /* of bits */
+    char *default_json; /* see debezium_default.h; NULL: none, or not wanted */
 };
 
 struct debezium_column debezium_column_plan(const struct debezium_settings *settings,

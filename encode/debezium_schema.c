@@ -293,6 +293,10 @@ static void append_node(const struct debezium_column *column, enum debezium_kind
         BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"length\":\"");
         append_number(column->length, out);
         BYTES_APPEND_LITERAL(out, "\"}");
+    } else if (kind == DEBEZIUM_ENUM && column->column->labels != NULL) {
+        BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"allowed\":\"");
+        json_write_escaped(out, column->column->labels, strlen(column->column->labels));
+        BYTES_APPEND_LITERAL(out, "\"}");
     } else if (kind == DEBEZIUM_DECIMAL || kind == DEBEZIUM_MONEY) {
         BYTES_APPEND_LITERAL(out, ",\"parameters\":{\"scale\":\"");
         append_number(column->scale, out);
@@ -319,6 +323,10 @@ static void append_column(const struct debezium_column *column, struct bytes *ou
     } else {
         append_node(column, column->kind, column->optional || is_always_optional(column->kind),
                     out);
+    }
+    if (column->default_json != NULL) {
+        BYTES_APPEND_LITERAL(out, ",\"default\":");
+        bytes_append_text(out, column->default_json);
     }
     BYTES_APPEND_LITERAL(out, ",\"field\":");
     bytes_append(out, column->column->json_name, column->column->json_name_size - 1); /* no colon */

@@ -45,6 +45,7 @@ struct debezium_settings {
     enum debezium_interval interval;
     enum debezium_hstore hstore;
     bool transaction_metadata;
+    bool defaults;                 /* schemas have the defaults of the columns */
     const char *unavailable_value; /* borrowed; NULL: DEBEZIUM_UNAVAILABLE_VALUE */
     const char *topic_prefix;      /* borrowed; NULL: the name of the source */
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/debezium_default.h"
 #include "encode/json.h"
 
 enum {
@@ -13,7 +14,7 @@ enum {
 static void table_destroy(void *value)
 {
     struct debezium_table *table = value;
-    free(table->columns);
+    debezium_columns_destroy(table->columns);
     bytes_release(&table->value_head);
     bytes_release(&table->key_head);
     bytes_release(&table->place);
@@ -50,13 +51,38 @@ static void make_place(struct debezium_table *table)
     json_write_string(&table->place, relation->name, strlen(relation->name));
 }
 
+struct debezium_column *debezium_columns_make(const struct debezium_settings *settings,
+                                              const struct relation *relation)
+{
+    struct debezium_column *columns = calloc(relation->columns_count + 1, sizeof(*columns));
+    if (columns == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < relation->columns_count; i++) {
+        columns[i] = debezium_column_plan(settings, &relation->columns[i]);
+    }
+    if (settings->defaults && !debezium_defaults_make(settings, columns)) {
+        debezium_columns_destroy(columns);
+        return NULL;
+    }
+    return columns;
+}
+
+void debezium_columns_destroy(struct debezium_column *columns)
+{
+    if (columns != NULL) {
+        debezium_defaults_release(columns);
+        free(columns);
+    }
+}
+
 static struct debezium_table *table_create(const struct debezium_settings *settings,
                                            const char *prefix, const struct relation *relation)
 {
     struct debezium_table *table = calloc(1, sizeof(*table));
-    struct debezium_column *columns = calloc(relation->columns_count + 1, sizeof(*columns));
+    struct debezium_column *columns = debezium_columns_make(settings, relation);
     if (table == NULL || columns == NULL) {
-        free(columns);
+        debezium_columns_destroy(columns);
         free(table);
         return NULL;
     }
@@ -65,9 +91,6 @@ static struct debezium_table *table_create(const struct debezium_settings *setti
     bytes_init(&table->value_head, HEAD_MAX);
     bytes_init(&table->key_head, HEAD_MAX);
     bytes_init(&table->place, PLACE_MAX);
-    for (size_t i = 0; i < relation->columns_count; i++) {
-        columns[i] = debezium_column_plan(settings, &relation->columns[i]);
-    }
     if (settings->schemas) {
         make_heads(table, settings, prefix);
     }

@@ -19,7 +19,7 @@
 
 struct debezium_table {
     const struct relation *relation;
-    struct debezium_column *columns; /* owned */
+    struct debezium_column *columns; /* owned; a zeroed one is behind them */
     struct bytes value_head;         /* {"schema":{...},"payload": or nothing */
     struct bytes key_head;           /* the same of the key */
     struct bytes place;              /* ,"schema":"public","table":"orders" */
@@ -31,6 +31,13 @@ struct debezium_tables {
     struct relation_map map;     /* of struct debezium_table, owned */
     struct debezium_table *last; /* changes of one table often follow one another */
 };
+
+/* The plan of a relation's columns, with their defaults where settings.defaults asks for them; behind
+ * the last one is a zeroed one. NULL: memory is out. */
+struct debezium_column *debezium_columns_make(const struct debezium_settings *settings,
+                                              const struct relation *relation);
+/* Their relation may be gone by then. Accepts NULL. */
+void debezium_columns_destroy(struct debezium_column *columns);
 
 void debezium_tables_release(struct debezium_tables *tables);
 

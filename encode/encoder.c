@@ -14,6 +14,7 @@ static bool debezium_settings_equal(const struct debezium_settings *left,
            left->time == right->time && left->binary == right->binary &&
            left->interval == right->interval && left->hstore == right->hstore &&
            left->transaction_metadata == right->transaction_metadata &&
+           left->defaults == right->defaults &&
            text_equal(left->unavailable_value, right->unavailable_value) &&
            text_equal(left->topic_prefix, right->topic_prefix);
 }

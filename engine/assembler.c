@@ -109,6 +109,14 @@ static bool begins_txn(const struct assembler *assembler, const struct change *c
     return is_in_txn(change) && !goes_on && assembler->begun.value != lsn;
 }
 
+/* Records are told apart by their own framing, lines by what stands between them. */
+static void separate(const struct assembler *assembler, size_t format, struct bytes *out)
+{
+    if (!assembler->formats[format].records) {
+        bytes_append_char(out, '\n');
+    }
+}
+
 static enum fan_status encode_event(struct assembler *assembler, struct batch *batch, size_t format,
                                     const struct change *change, struct fan_error *reterr)
 {
@@ -119,7 +127,7 @@ static enum fan_status encode_event(struct assembler *assembler, struct batch *b
     enum fan_status status = FAN_OK;
     if (marks && begins_txn(assembler, change)) {
         status = encoder->type->mark(encoder, TXN_MARK_BEGIN, change, out, reterr);
-        bytes_append_char(out, '\n');
+        separate(assembler, format, out);
     }
     if (status != FAN_OK) {
         return status;
@@ -131,7 +139,7 @@ static enum fan_status encode_event(struct assembler *assembler, struct batch *b
         *reterr = error;
     }
     if (marks && change->txn_end && status == FAN_OK) {
-        bytes_append_char(out, '\n');
+        separate(assembler, format, out);
         status = encoder->type->mark(encoder, TXN_MARK_COMMIT, change, out, reterr);
     }
     return status;
@@ -260,50 +268,44 @@ enum fan_status assembler_add(struct assembler *assembler, struct change *change
     return FAN_OK;
 }
 
-/* One format of mark_commit(). */
-static enum fan_status mark_commit_one(struct assembler *assembler, size_t format,
-                                       struct fan_error *reterr)
+/* Writes the commit mark behind the last event's bytes, which end the buffer but for a separator. */
+static enum fan_status mark_behind(const struct assembler *assembler, size_t format,
+                                   struct encoded *encoded, struct fan_error *reterr)
 {
-    struct batch *open = assembler->open;
     struct encoder *encoder = assembler->encoders[format];
-    struct encoded *encoded = &open->encoded[format];
-    size_t size = encoded->bytes.size; /* the separator stays, before the mark */
+    struct bytes *out = &encoded->bytes;
+    bytes_truncate(out, encoded->ends[assembler->open->events_count - 1]);
+    separate(assembler, format, out);
     enum fan_status status =
-        encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, &encoded->bytes, reterr);
-    size_t end = encoded->bytes.size;
-    bytes_append_char(&encoded->bytes, '\n');
-    if (status == FAN_OK && !bytes_ok(&encoded->bytes)) {
-        status = fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
-    }
-    if (status != FAN_OK) {
-        bytes_truncate(&encoded->bytes, size);
-        return status;
-    }
-    encoded->ends[open->events_count - 1] = (uint32_t)end;
-    return FAN_OK;
+        encoder->type->mark(encoder, TXN_MARK_COMMIT, &assembler->txn, out, reterr);
+    bytes_append_char(out, '\n');
+    return status != FAN_OK || bytes_ok(out)
+               ? status
+               : fan_fail(reterr, FAN_RETRY, "could not mark a transaction: out of memory");
 }
 
-/* Puts the commit mark behind the last event, in the formats that have marks; in all or in none. */
+/* Puts the commit mark behind the last event, in the formats that have marks; all of them or none. */
 static enum fan_status mark_commit(struct assembler *assembler, struct fan_error *reterr)
 {
     struct batch *open = assembler->open;
     size_t last = open->events_count - 1;
-    uint32_t ends[BATCH_FORMATS_MAX];
-    for (size_t format = 0; format < assembler->formats_count; format++) {
-        ends[format] = open->encoded[format].ends[last];
-        enum fan_status status = assembler->formats[format].transactions
-                                     ? mark_commit_one(assembler, format, reterr)
-                                     : FAN_OK;
-        if (status != FAN_OK) {
-            for (size_t undo = 0; undo < format; undo++) {
-                bytes_truncate(&open->encoded[undo].bytes, (size_t)ends[undo] + 1);
-                open->encoded[undo].ends[last] = ends[undo];
-            }
-            return status;
+    enum fan_status status = FAN_OK;
+    for (size_t format = 0; format < assembler->formats_count && status == FAN_OK; format++) {
+        if (assembler->formats[format].transactions) {
+            status = mark_behind(assembler, format, &open->encoded[format], reterr);
         }
     }
-    assembler->txn_open = false;
-    return FAN_OK;
+    for (size_t format = 0; format < assembler->formats_count; format++) {
+        struct encoded *encoded = &open->encoded[format];
+        if (status == FAN_OK) {
+            encoded->ends[last] = (uint32_t)encoded->bytes.size - 1;
+        } else {
+            bytes_truncate(&encoded->bytes, encoded->ends[last]);
+            bytes_append_char(&encoded->bytes, '\n'); /* it has room: there was one before */
+        }
+    }
+    assembler->txn_open = status != FAN_OK;
+    return status;
 }
 
 enum fan_status assembler_end_txn(struct assembler *assembler, struct fan_error *reterr)

@@ -11,8 +11,8 @@
  *
  * A format whose settings ask for transactions has marks around the events of each: the first of them
  * that the pipeline gets carries the begin mark before itself, the last one the commit mark behind,
- * each on a line of its own. So the marks go wherever their events go. What belongs to no transaction
- * has none.
+ * each on a line of its own, or as a record of its own where events are records. So the marks go
+ * wherever their events go. What belongs to no transaction has none.
  *
  * With respect_source_tx a batch ends where a transaction ends. Only a transaction over max_bytes
  * is cut inside, into batches that hold nothing else, marked first, middle, last.

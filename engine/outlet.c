@@ -65,7 +65,7 @@ static enum fan_status outlet_parts_init(struct outlet *outlet, const struct out
         .pipeline = outlet->pipeline,
         .target = outlet->name,
         .format_name = setup->target_settings->format,
-        .whole = outlet->transactions,
+        .whole = outlet->transactions && !outlet->marks_apart,
         .format = setup->format,
         .encode = setup->encode,
     };
@@ -109,6 +109,7 @@ enum fan_status outlet_init(struct outlet *outlet, const struct outlet_setup *se
         .answering = type->request != NULL,
         .in_order = type->in_order != NULL && type->in_order(setup->target_settings->options),
         .transactions = setup->target_settings->transactions,
+        .marks_apart = type->marks_apart,
         .max_inflight = type->window_bytes != 0 ? 0 : (uint64_t)settings->batch.max_inflight,
         .checkpoint = {.position = POSITION_NONE},
         .settled = POSITION_NONE,

@@ -149,7 +149,8 @@ struct outlet {
     bool counts; /* the commit policy waits for it */
     bool answering;
     bool in_order;         /* see target.h */
-    bool transactions;     /* an answering target gets whole ones, and a positional one marks */
+    bool transactions;     /* its events have marks, and an answering target gets whole ones */
+    bool marks_apart;      /* but for those that no batch holds; see target.h */
     uint64_t max_inflight; /* batches; 0: the target's own byte window */
     char *directory;       /* owned */
 

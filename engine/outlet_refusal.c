@@ -18,7 +18,8 @@
 static bool is_torn(const struct outlet *outlet, const struct batch *batch, size_t event)
 {
     const struct batch_event *at = &batch->events[event];
-    if (!outlet->transactions || !outlet->answering || at->op == CHANGE_GAP) {
+    if (!outlet->transactions || outlet->marks_apart || !outlet->answering ||
+        at->op == CHANGE_GAP) {
         return false;
     }
     bool begun = outlet->given.seq >= 0 && at->position.seq >= 0 &&

@@ -26,6 +26,7 @@ static struct debezium_settings debezium_of(const struct settings_debezium *debe
         .interval = (enum debezium_interval)debezium->interval,
         .hstore = (enum debezium_hstore)debezium->hstore,
         .transaction_metadata = debezium->transaction_metadata,
+        .defaults = debezium->defaults,
         .unavailable_value = debezium->unavailable_value,
         .topic_prefix = debezium->topic_prefix,
     };

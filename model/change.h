@@ -48,13 +48,16 @@ struct change {
      * for a non-transactional message the reader's boundary when it arrived. */
     struct fan_lsn hold_lsn;
     int64_t commit_time_us; /* microseconds since 1970-01-01 UTC; of the server; 0 for `-1` seq */
-    uint32_t xid;           /* 0 for a non-transactional message */
-    uint32_t old_offset;    /* of the old row's tuple in the payload; 0 if there is none */
-    uint32_t new_offset;    /* of the new row's tuple in the payload; 0 if there is none */
-    uint8_t op;             /* enum change_op */
-    uint8_t old_row;        /* enum old_row */
-    uint8_t truncate_flags; /* 1 CASCADE, 2 RESTART IDENTITY */
-    bool txn_end;           /* known to be the last change of its transaction in this pipeline */
+    const char *origin; /* where replication brought the transaction from; borrowed as `relation`;
+                         * NULL: it is the server's own, or that is not known */
+    struct fan_lsn origin_lsn; /* of its commit there; 0 without an origin */
+    uint32_t xid;              /* 0 for a non-transactional message */
+    uint32_t old_offset;       /* of the old row's tuple in the payload; 0 if there is none */
+    uint32_t new_offset;       /* of the new row's tuple in the payload; 0 if there is none */
+    uint8_t op;                /* enum change_op */
+    uint8_t old_row;           /* enum old_row */
+    uint8_t truncate_flags;    /* 1 CASCADE, 2 RESTART IDENTITY */
+    bool txn_end;              /* known to be the last change of its transaction in this pipeline */
     uint32_t table_seq;     /* ordinal among the changes of its table in the transaction, from 0; of
                              * a message, among the messages */
     struct change_gap *gap; /* owned; only for CHANGE_GAP */

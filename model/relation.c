@@ -131,6 +131,8 @@ void relation_destroy(struct relation *relation)
     }
     for (size_t i = 0; i < relation->columns_count; i++) {
         free(relation->columns[i].json_name);
+        free(relation->columns[i].labels);
+        free(relation->columns[i].default_text);
     }
     free(relation->columns);
     free(relation->json_table);

@@ -24,6 +24,10 @@ enum {
     RELATION_COLUMNS_MAX = 1664, /* PostgreSQL's MaxTupleAttributeNumber; tables end at 1600 */
     RELATION_NAME_MAX = 64,      /* bytes with NUL: NAMEDATALEN as built everywhere in practice */
     RELATION_VERSIONS_MAX = 65536,
+    /* Bytes of the labels and defaults of all columns: twice that, every byte escaped, fits a schema of
+     * an envelope. And those of one default. */
+    RELATION_TEXTS_MAX = 1024 * 1024,
+    RELATION_DEFAULT_MAX = 1000,
     /* Zero bytes behind json_name and json_table, so that a writer copies whole blocks. */
     RELATION_JSON_PAD = 16,
 };
@@ -43,8 +47,13 @@ struct relation_column {
     bool in_identity; /* flagged in the Relation message; every column under FULL */
     bool in_primary_key;
     bool not_null;
-    bool in_key;     /* part of the event's key: the identity, or the primary key under FULL */
-    char *json_name; /* owned: the name as a JSON string with its colon, such as "id": */
+    bool in_key; /* part of the event's key: the identity, or the primary key under FULL */
+    char *
+        labels; /* owned: of an enum, or of an array of one, in their order, with commas between; as
+                      * of when the table was described. NULL: of another type, or too many */
+    char *default_text; /* owned: the expression of its default as the server prints it. NULL: none,
+                         * generated, or too long */
+    char *json_name;    /* owned: the name as a JSON string with its colon, such as "id": */
     size_t json_name_size;
 };
 

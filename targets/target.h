@@ -203,9 +203,13 @@ struct target_type {
      * Writes the word (a path, ...) or "" into `text`. May be NULL. */
     void (*address)(const void *options, char *text, size_t text_size);
 
-    /* Why it cannot have marks of transactions among its events (conf `transactions`), or NULL. May be
+    /* Why it cannot have marks of transactions in this envelope (conf `transactions`), or NULL. May be
      * NULL: it can. Static text. */
-    const char *(*marks_fault)(const void *options);
+    const char *(*marks_fault)(const void *options, const char *format);
+
+    /* Of an answering target: marks go to a place of their own, so a transaction that no batch holds may
+     * come in parts. Else such a target gets whole ones only, and a larger one is dead letters. */
+    bool marks_apart;
 
     /* Of an answering target: whether it gets one request at a time, in the order of positions, and none
      * before the dead letters of what comes before it are on disk. So when it has an event, every event

@@ -1,9 +1,11 @@
 /*
- * catalog.h - what the wire does not carry about a relation: primary key, NOT NULL, and what types
- * that are not built in are made of.
+ * catalog.h - what the wire does not carry about a relation: primary key, NOT NULL, defaults, what
+ * types that are not built in are made of, and the labels of enums.
  *
  * Domains are followed to their base type; an array of a known element keeps its structure; what
  * is gone from the catalog, and everything else, is text.
+ *
+ * Limits:     RELATION_TEXTS_MAX, RELATION_DEFAULT_MAX; labels and defaults beyond do not come.
  */
 #ifndef SOURCES_POSTGRES_CATALOG_H
 #define SOURCES_POSTGRES_CATALOG_H
@@ -26,7 +28,7 @@ enum fan_status catalog_request_make(const struct relation *relation,
                                      struct catalog_request *ret_request) FAN_MUST_CHECK;
 void catalog_request_release(struct catalog_request *request);
 
-/* Returns an array of `columns_count` that the caller frees. */
+/* Returns an array of `columns_count`, which the caller frees, and with it what it points to. */
 enum fan_status catalog_describe(const struct catalog_request *request, PGconn *query,
                                  const struct query_limit *limit, struct link_column **ret_columns,
                                  struct link_failure *ret_failure) FAN_MUST_CHECK;

@@ -22,7 +22,7 @@
  *             (3) confirmed positions never go back.
  *             (4) after a malformed frame nothing more is confirmed and nothing more is read.
  *             (5) boundaries move only between transactions.
- * Ownership:  the source owns link, relations and the change that waits for room.
+ * Ownership:  the source owns link, relations, origins and the change that waits for room.
  * Threading:  everything here on the source's thread, but for `shared` under its lock.
  * Limits:     one pending change; STREAM_STEP_BYTES and STREAM_STEP_FRAMES per step.
  */
@@ -39,6 +39,7 @@
 #include "model/change.h"
 #include "sources/postgres/link.h"
 #include "sources/postgres/options.h"
+#include "sources/postgres/origins.h"
 #include "sources/postgres/relations.h"
 #include "sources/source.h"
 
@@ -69,6 +70,8 @@ struct stream {
     struct fan_lsn commit_lsn; /* of the open transaction, as its commit time and xid */
     int64_t commit_time_us;
     uint32_t xid;
+    const char *origin; /* of the open transaction; borrowed of the source, NULL: none */
+    struct fan_lsn origin_lsn;
     int64_t next_seq;
     uint64_t txn;      /* how many transactions have begun, those that came again included */
     uint32_t messages; /* logical messages of the open transaction so far */
@@ -145,6 +148,7 @@ struct pg_source {
     struct stream stream;
     struct feedback feedback;
     struct relations relations;
+    struct origins origins;
 
     struct backoff backoff;
     struct backoff active_backoff; /* while another walsender holds the slot */

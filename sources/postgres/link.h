@@ -90,6 +90,8 @@ struct link_column {
     struct type_info type;
     bool in_primary_key;
     bool not_null;
+    const char *labels;       /* as in struct relation_column; in the memory of the columns */
+    const char *default_text; /* the same */
 };
 
 struct link_sample {
@@ -116,7 +118,8 @@ struct link_event {
         struct link_facts facts;         /* LINK_PROBED */
         struct fan_lsn consistent_point; /* LINK_CREATED */
         struct link_column *columns;     /* LINK_DESCRIBED: malloc'd, as many as the relation has,
-                                            in its order; the receiver frees it */
+                                            in its order, with all that they point
+                                            to; the receiver frees it */
         struct link_sample sample;       /* LINK_SAMPLED */
         struct link_failure failure;     /* LINK_FAILED */
     };

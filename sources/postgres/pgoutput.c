@@ -165,8 +165,8 @@ static const char *parse_body(struct wire *wire, uint8_t tag, pgoutput_columns_o
     case PGOUTPUT_COMMIT:
         return parse_commit(wire, &message->commit);
     case PGOUTPUT_ORIGIN:
-        (void)wire_u64(wire);     /* its position on the origin */
-        (void)wire_cstring(wire); /* and its name are not used */
+        message->origin.commit_lsn = wire_lsn(wire);
+        message->origin.name = wire_cstring(wire);
         return NULL;
     case PGOUTPUT_TYPE:
         (void)wire_u32(wire);     /* types are looked up in the catalog: for a domain the */

@@ -44,6 +44,11 @@ struct pgoutput_begin {
     uint32_t xid;
 };
 
+struct pgoutput_origin {
+    struct fan_lsn commit_lsn; /* of the transaction on its origin */
+    const char *name;
+};
+
 struct pgoutput_commit {
     struct fan_lsn commit_lsn;
     struct fan_lsn end_lsn;
@@ -88,6 +93,7 @@ struct pgoutput_message {
     enum pgoutput_tag tag;
     union {
         struct pgoutput_begin begin;
+        struct pgoutput_origin origin;
         struct pgoutput_commit commit;
         struct pgoutput_relation relation;
         struct pgoutput_row row; /* insert, update, delete */

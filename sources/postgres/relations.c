@@ -120,14 +120,24 @@ enum fan_status relations_draft(const struct pgoutput_relation *message,
     return FAN_OK;
 }
 
-/* Under FULL every column is flagged: the key is then the primary key. */
-static void complete(struct relation *draft, const struct link_column *facts)
+static bool copy_text(const char *text, char **ret_copy)
+{
+    *ret_copy = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *ret_copy != NULL;
+}
+
+/* Under FULL every column is flagged: the key is then the primary key. False: memory is out. */
+static bool complete(struct relation *draft, const struct link_column *facts)
 {
     for (size_t i = 0; i < draft->columns_count; i++) {
         struct relation_column *column = &draft->columns[i];
         column->type = facts[i].type;
         column->in_primary_key = facts[i].in_primary_key;
         column->not_null = facts[i].not_null;
+        if (!copy_text(facts[i].labels, &column->labels) ||
+            !copy_text(facts[i].default_text, &column->default_text)) {
+            return false;
+        }
         if (draft->identity == REPLICA_IDENTITY_NOTHING) {
             column->in_key = false;
         } else if (draft->identity == REPLICA_IDENTITY_FULL) {
@@ -136,6 +146,7 @@ static void complete(struct relation *draft, const struct link_column *facts)
             column->in_key = column->in_identity;
         }
     }
+    return true;
 }
 
 static bool type_equal(const struct type_info *left, const struct type_info *right)
@@ -146,12 +157,19 @@ static bool type_equal(const struct type_info *left, const struct type_info *rig
            left->modifier == right->modifier && left->has_modifier == right->has_modifier;
 }
 
+static bool text_equal(const char *left, const char *right)
+{
+    return (left == NULL) == (right == NULL) && (left == NULL || strcmp(left, right) == 0);
+}
+
 static bool column_equal(const struct relation_column *left, const struct relation_column *right)
 {
     return strcmp(left->name, right->name) == 0 && left->type_oid == right->type_oid &&
            left->type_modifier == right->type_modifier && type_equal(&left->type, &right->type) &&
            left->in_identity == right->in_identity &&
-           left->in_primary_key == right->in_primary_key && left->not_null == right->not_null;
+           left->in_primary_key == right->in_primary_key && left->not_null == right->not_null &&
+           text_equal(left->labels, right->labels) &&
+           text_equal(left->default_text, right->default_text);
 }
 
 static bool relation_equal(const struct relation *left, const struct relation *right)
@@ -219,11 +237,10 @@ enum fan_status relations_accept(struct relations *relations, struct relation *d
 {
     FAN_CLEANUP(relation_destroy_p) struct relation *owned = draft;
     struct relations_entry *entry = entry_for(relations, owned->relid);
-    if (entry == NULL) {
+    if (entry == NULL || !complete(owned, facts)) {
         return fan_fail(reterr, FAN_RETRY, "could not describe table \"%s.%s\": out of memory",
                         owned->schema, owned->name);
     }
-    complete(owned, facts);
     struct relation *found = NULL;
     for (struct version *at = entry->versions; at != NULL && found == NULL; at = at->older) {
         found = relation_equal(at->relation, owned) ? at->relation : NULL;

@@ -75,6 +75,7 @@ void pg_source_destroy(struct source *source)
     self->link->type->destroy(self->link);
     relation_destroy(self->stream.draft);
     relations_release(&self->relations);
+    origins_release(&self->origins);
     (void)pthread_mutex_destroy(&self->lock); /* nobody holds it any more */
     free(self);
 }

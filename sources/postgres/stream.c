@@ -113,6 +113,8 @@ static struct change change_in_txn(struct pg_source *self, enum change_op op)
         .position = {stream->commit_lsn, stream->next_seq++},
         .hold_lsn = stream->commit_lsn,
         .commit_time_us = stream->commit_time_us,
+        .origin = stream->origin,
+        .origin_lsn = stream->origin_lsn,
         .xid = stream->xid,
         .op = (uint8_t)op,
     };
@@ -137,10 +139,27 @@ static enum fan_status on_begin(struct pg_source *self, const struct pgoutput_be
                                  ? INT64_MAX
                                  : begin->commit_time + postgres_epoch_us;
     stream->xid = begin->xid;
+    stream->origin = NULL;
+    stream->origin_lsn = LSN_NONE;
     stream->next_seq = 0;
     stream->messages = 0;
     stream->txn++;
     return FAN_OK;
+}
+
+/* It comes behind the begin, before every change, of a transaction that replication brought here. */
+static enum fan_status on_origin(struct pg_source *self, const struct pgoutput_origin *origin,
+                                 struct fan_error *reterr)
+{
+    struct stream *stream = &self->stream;
+    if (!stream->in_txn) {
+        return protocol_fault(reterr, "an origin outside any transaction");
+    }
+    enum fan_status status = origins_keep(&self->origins, origin->name, &stream->origin, reterr);
+    if (status == FAN_OK && stream->origin != NULL) {
+        stream->origin_lsn = origin->commit_lsn;
+    }
+    return status;
 }
 
 static enum fan_status on_commit(struct pg_source *self, const struct pgoutput_commit *commit,
@@ -307,6 +326,7 @@ static enum fan_status on_payload(struct pg_source *self, void **buffer, size_t 
     case PGOUTPUT_MESSAGE:
         return on_logical(self, &message.logical, buffer, size, reterr);
     case PGOUTPUT_ORIGIN:
+        return on_origin(self, &message.origin, reterr);
     case PGOUTPUT_TYPE:
         return FAN_OK;
     }

@@ -206,9 +206,10 @@ static int64_t http_tick(struct target *target, int64_t now_us)
 }
 
 /* A request has to hold what stands between two marks. */
-static const char *http_marks_fault(const void *section)
+static const char *http_marks_fault(const void *section, const char *format)
 {
     const struct http_options *options = section;
+    (void)format; /* any of them that has marks */
     struct url_template url;
     if (options->mode == HTTP_MODE_SINGLE) {
         return "\"mode: single\" sends each event alone";

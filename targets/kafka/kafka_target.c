@@ -302,10 +302,14 @@ static size_t kafka_figures(struct target *target,
     return statistics_figures(&kafka_of(target)->statistics, ret_figures);
 }
 
-static const char *kafka_marks_fault(const void *section)
+/* Other envelopes' marks have no key, and their readers look for them among the events. */
+static const char *kafka_marks_fault(const void *section, const char *format)
 {
+    const struct encoder_type *encoder = format != NULL ? encoder_type_find(format) : NULL;
     (void)section; /* it does not matter */
-    return "a record holds one event";
+    return encoder != NULL && !encoder->records
+               ? "a record holds one event, and only debezium and avro have a topic for marks"
+               : NULL;
 }
 
 const struct target_type kafka_target_type = {
@@ -321,6 +325,7 @@ const struct target_type kafka_target_type = {
     .records = true,
     .figures = kafka_figures,
     .marks_fault = kafka_marks_fault,
+    .marks_apart = true,
     .headers_fault = kafka_headers_fault,
     .in_order = kafka_in_order,
 };

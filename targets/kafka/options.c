@@ -83,6 +83,14 @@ static const struct conf_option kafka_options[] = {
      .maximum = TOPIC_MAX,
      .help = "The topic of events that are about no table: gap markers and logical messages.",
      .example = "cdc.other"},
+    {.key = "topic_transactions",
+     .type = CONF_TEXT,
+     .offset = offsetof(struct kafka_options, topic_transactions),
+     .minimum = 1,
+     .maximum = TOPIC_MAX,
+     .help = "The topic of the marks that `transactions: true` asks for, which takes `format: "
+             "debezium` or `avro`. Default: `<debezium.topic_prefix>.transaction`.",
+     .example = "shop.transaction"},
     {.key = "key",
      .type = CONF_TEXT,
      .offset = offsetof(struct kafka_options, key),
@@ -114,7 +122,7 @@ static const struct conf_option kafka_options[] = {
      .choices = tombstones,
      .help = "Whether a delete, and a change of the key, is followed by a record with that key and "
              "without a value, for topics that are compacted. `auto`: where the envelope is "
-             "debezium.",
+             "debezium or avro.",
      .example = "auto"},
     {.key = "delivery",
      .type = CONF_CHOICE,
@@ -208,6 +216,11 @@ static const char *topics_rule(const void *section, const char **ret_key)
     if (fault == NULL && options->topic_other != NULL && !kafka_topic_valid(options->topic_other)) {
         *ret_key = "topic_other";
         fault = "\"topic_other\" is no name of a topic: letters, digits, `.`, `_` and `-`";
+    }
+    if (fault == NULL && options->topic_transactions != NULL &&
+        !kafka_topic_valid(options->topic_transactions)) {
+        *ret_key = "topic_transactions";
+        fault = "\"topic_transactions\" is no name of a topic: letters, digits, `.`, `_` and `-`";
     }
     if (fault == NULL && options->checkpoint_topic != NULL &&
         !kafka_topic_valid(options->checkpoint_topic)) {

@@ -33,6 +33,7 @@ struct kafka_options {
     struct conf_text_list brokers;
     char *topic;                  /* template */
     char *topic_other;            /* of events without a table: gap markers, logical messages */
+    char *topic_transactions;     /* of marks; NULL: `<topic prefix of debezium>.transaction` */
     char *key;                    /* template; NULL: the event's own key */
     char *id_header;              /* NULL: none */
     struct conf_text_map headers; /* templates */

@@ -11,6 +11,7 @@
 
 enum {
     TEXT_MAX = 1 << 30,
+    TOPIC_TEXT_MAX = 1024,
     RECORD_OVERHEAD = 128, /* what the protocol adds to a record, about, beside its headers */
 };
 
@@ -22,6 +23,34 @@ static enum fan_status template_init(struct event_template *template, const char
     enum event_template_fault fault = event_template_parse(text, strlen(text), names, template);
     FAN_ASSERT(fault == EVENT_TEMPLATE_FINE || fault == EVENT_TEMPLATE_NO_MEMORY); /* options.c */
     return fault == EVENT_TEMPLATE_FINE
+               ? FAN_OK
+               : fan_fail(reterr, FAN_RETRY, "could not make a Kafka target: out of memory");
+}
+
+/* Debezium's name for it, unless the conf has one. */
+static enum fan_status name_topic_marks(struct record_rules *rules,
+                                        const struct target_context *context,
+                                        struct fan_error *reterr)
+{
+    const char *prefix = context->encoding->debezium.topic_prefix;
+    const char *name = rules->options->topic_transactions;
+    struct bytes text;
+    bytes_init(&text, TOPIC_TEXT_MAX);
+    bytes_append_text(&text, name != NULL ? name : prefix != NULL ? prefix : rules->encode->source);
+    bytes_append_text(&text, name != NULL ? "" : ".transaction");
+    bool valid = bytes_ok(&text) && kafka_topic_valid(bytes_text(&text));
+    rules->topic_marks = valid ? strdup(bytes_text(&text)) : NULL;
+    bytes_release(&text);
+    if (!valid) {
+        (void)fan_fail(reterr, FAN_FATAL,
+                       "Kafka cannot have the topic for the marks of transactions of target \"%s\"",
+                       context->target); /* below */
+        fan_error_annotate(reterr, "KAFKA_TOPIC",
+                           "set topic_transactions: a topic is letters, digits, `.`, `_` and `-`, "
+                           "at most 249 of them");
+        return FAN_FATAL;
+    }
+    return rules->topic_marks != NULL
                ? FAN_OK
                : fan_fail(reterr, FAN_RETRY, "could not make a Kafka target: out of memory");
 }
@@ -54,11 +83,16 @@ enum fan_status record_rules_init(struct record_rules *rules, const struct kafka
                                reterr);
         rules->headers_count += status == FAN_OK;
     }
+    if (status == FAN_OK && rules->records && context->encoding != NULL &&
+        context->encoding->transactions) {
+        status = name_topic_marks(rules, context, reterr);
+    }
     return status;
 }
 
 void record_rules_release(struct record_rules *rules)
 {
+    free(rules->topic_marks);
     event_template_release(&rules->topic);
     event_template_release(&rules->key);
     for (size_t at = 0; at < rules->headers_count; at++) {
@@ -147,7 +181,8 @@ struct making {
     size_t topic;
     size_t headers;
     size_t headers_end;
-    size_t last_topic; /* of the event before; SIZE_MAX none */
+    size_t last_topic;  /* of the event before; SIZE_MAX none */
+    size_t marks_topic; /* SIZE_MAX: not in the text yet */
 };
 
 static enum fan_status missing(const struct event_piece *piece, const char *what,
@@ -332,6 +367,21 @@ static enum fan_status make_key(struct making *making, struct record_part *ret_k
     return bytes_ok(text) ? FAN_OK : out_of_memory(reterr);
 }
 
+static enum fan_status add_record(struct making *making, const struct kafka_record *record,
+                                  struct fan_error *reterr)
+{
+    size_t size = record->key.size + record->value.size + record->headers_end - record->headers;
+    if (size + RECORD_OVERHEAD > making->rules->size_max) {
+        (void)fan_fail(reterr, FAN_POISON, "a record of %zu bytes is too large for this target",
+                       size);
+        fan_error_annotate(reterr, "KAFKA_MSG_SIZE_TOO_LARGE",
+                           "raise the property message.max.bytes of the target, and "
+                           "max.message.bytes of the topic, then pgfan dlq replay");
+        return FAN_POISON;
+    }
+    return list_add(making->list, record) ? FAN_OK : out_of_memory(reterr);
+}
+
 static enum fan_status add(struct making *making, const struct record_part *key,
                            const struct record_part *value, struct fan_error *reterr)
 {
@@ -341,16 +391,84 @@ static enum fan_status add(struct making *making, const struct record_part *key,
                                         .value = *value,
                                         .headers = making->headers,
                                         .headers_end = making->headers_end};
-    size_t size = key->size + value->size + making->headers_end - making->headers;
-    if (size + RECORD_OVERHEAD > making->rules->size_max) {
-        (void)fan_fail(reterr, FAN_POISON, "a record of %zu bytes is too large for this target",
-                       size);
-        fan_error_annotate(reterr, "KAFKA_MSG_SIZE_TOO_LARGE",
-                           "raise the property message.max.bytes of the target, and "
-                           "max.message.bytes of the topic, then pgfan dlq replay");
-        return FAN_POISON;
+    return add_record(making, &record, reterr);
+}
+
+static enum fan_status no_records(struct fan_error *reterr)
+{
+    return fan_fail(reterr, FAN_POISON, "the event is no sequence of records");
+}
+
+/* Those that all records of the event have, and its own. */
+static enum fan_status add_own_headers(const struct making *making, const struct record *own,
+                                       struct kafka_record *record, struct fan_error *reterr)
+{
+    struct bytes *text = &making->list->text;
+    struct record header;
+    size_t at = 0;
+    size_t shared = making->headers_end - making->headers;
+    record->headers = text->size;
+    if (bytes_reserve(text, shared)) { /* so the text does not move while it is read */
+        bytes_append(text, text->data + making->headers, shared);
     }
-    return list_add(making->list, &record) ? FAN_OK : out_of_memory(reterr);
+    while (record_next(own->headers, own->headers_size, &at, &header)) {
+        append_sized(text, "", (const char *)header.key, header.key_size);
+        append_sized(text, "", (const char *)header.value, header.value_size);
+    }
+    record->headers_end = text->size;
+    if (at != own->headers_size) {
+        return no_records(reterr);
+    }
+    return bytes_ok(text) ? FAN_OK : out_of_memory(reterr);
+}
+
+/* A mark has the key of its transaction, and no headers: those of the conf are about an event, whose id
+ * is none of the mark. */
+static enum fan_status add_mark(struct making *making, const struct record *mark,
+                                struct fan_error *reterr)
+{
+    struct bytes *text = &making->list->text;
+    if (making->marks_topic == SIZE_MAX) {
+        const char *topic = making->rules->topic_marks;
+        if (topic == NULL) {
+            return fan_fail(reterr, FAN_POISON,
+                            "the event has a mark of a transaction, and the target has no topic "
+                            "for it");
+        }
+        making->marks_topic = text->size;
+        bytes_append(text, topic, strlen(topic) + 1);
+        if (!bytes_ok(text)) {
+            return out_of_memory(reterr);
+        }
+    }
+    const struct kafka_record record = {.event = making->event,
+                                        .topic = making->marks_topic,
+                                        .key = part_of(mark->key, mark->key_size),
+                                        .value = part_of(mark->value, mark->value_size)};
+    return add_record(making, &record, reterr);
+}
+
+/* A record of the event's own, whose headers stand behind those that all of them have. */
+static enum fan_status add_own(struct making *making, const struct record *own,
+                               struct fan_error *reterr)
+{
+    struct kafka_record record = {.event = making->event,
+                                  .topic = making->topic,
+                                  .key = part_of(own->key, own->key_size),
+                                  .value = part_of(own->value, own->value_size),
+                                  .headers = making->headers,
+                                  .headers_end = making->headers_end};
+    enum fan_status status = FAN_OK;
+    if (own->value == NULL && !making->rules->tombstones) {
+        return FAN_OK;
+    }
+    if (making->rules->key.pieces_count > 0) {
+        status = make_key(making, &record.key, reterr);
+    }
+    if (status == FAN_OK && own->headers != NULL) {
+        status = add_own_headers(making, own, &record, reterr);
+    }
+    return status == FAN_OK ? add_record(making, &record, reterr) : status;
 }
 
 /* The event is records already. */
@@ -363,19 +481,9 @@ static enum fan_status add_framed(struct making *making, struct fan_error *reter
     size_t at = 0;
     struct record record;
     while (status == FAN_OK && record_next(bytes, size, &at, &record)) {
-        struct record_part key = part_of(record.key, record.key_size);
-        const struct record_part value = part_of(record.value, record.value_size);
-        if (making->rules->key.pieces_count > 0) {
-            status = make_key(making, &key, reterr);
-        }
-        if (status == FAN_OK && (record.value != NULL || making->rules->tombstones)) {
-            status = add(making, &key, &value, reterr);
-        }
+        status = record.mark ? add_mark(making, &record, reterr) : add_own(making, &record, reterr);
     }
-    if (status == FAN_OK && at != size) {
-        status = fan_fail(reterr, FAN_POISON, "the event is no sequence of records");
-    }
-    return status;
+    return status == FAN_OK && at != size ? no_records(reterr) : status;
 }
 
 /* Tombstones follow: of the key that a delete, or a change of the key, leaves without a row. */
@@ -408,7 +516,11 @@ static enum fan_status add_plain(struct making *making, struct fan_error *reterr
 enum fan_status records_make(const struct record_rules *rules, const struct batch *batch,
                              struct record_list *list, struct fan_error *reterr)
 {
-    struct making making = {.rules = rules, .batch = batch, .list = list, .last_topic = SIZE_MAX};
+    struct making making = {.rules = rules,
+                            .batch = batch,
+                            .list = list,
+                            .last_topic = SIZE_MAX,
+                            .marks_topic = SIZE_MAX};
     enum fan_status status = FAN_OK;
     list->count = 0;
     bytes_clear(&list->text);

@@ -29,6 +29,7 @@ struct record_rules {
     const char *content_type; /* NULL: not said */
     bool tombstones;          /* wanted; where events are no records they are made here */
     size_t size_max;          /* of one record; librdkafka's message.max.bytes */
+    char *topic_marks;        /* owned; NULL: there are no marks */
     struct event_template topic;
     struct event_template key; /* no pieces: the event's own */
     struct event_template headers[KAFKA_HEADERS_MAX];

@@ -207,9 +207,10 @@ static int64_t nats_tick(struct target *target, int64_t now_us)
     return INT64_MAX;
 }
 
-static const char *nats_marks_fault(const void *section)
+static const char *nats_marks_fault(const void *section, const char *format)
 {
-    (void)section; /* of no target of this type */
+    (void)section; /* of no target of this type, in no envelope */
+    (void)format;
     return "it publishes each event alone";
 }
 

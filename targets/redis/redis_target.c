@@ -178,9 +178,10 @@ static int64_t redis_tick(struct target *target, int64_t now_us)
     return INT64_MAX;
 }
 
-static const char *redis_marks_fault(const void *section)
+static const char *redis_marks_fault(const void *section, const char *format)
 {
-    (void)section; /* of no target of this type */
+    (void)section; /* of no target of this type, in no envelope */
+    (void)format;
     return "it adds each event alone";
 }
 

@@ -300,9 +300,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                      .binary = (enum debezium_binary)(data[1] & 3),
                      .interval = (enum debezium_interval)(data[1] >> 2 & 1),
                      .hstore = (enum debezium_hstore)(data[1] >> 3 & 1),
-                     .transaction_metadata = (data[1] & 16) != 0},
+                     .transaction_metadata = (data[1] & 16) != 0,
+                     .defaults = (data[0] & 128) != 0},
     };
     struct relation *relation = relation_of(data + 2);
+    for (size_t i = 1; i < COLUMNS && settings.debezium.defaults;
+         i++) { /* what the text begins with */
+        relation->columns[i].default_text =
+            strndup((const char *)data + HEAD_SIZE, size - HEAD_SIZE);
+    }
     struct change change =
         change_of(relation, data + HEAD_SIZE, size - HEAD_SIZE, (uint8_t)(data[1] >> 5));
     encode_once(&settings, &change);

@@ -1,8 +1,10 @@
 """Fixtures of the integration tests. PGFAN_TEST_POSTGRES picks the major, PGFAN_BINARY the engine."""
 
+import json
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -13,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from pgfan_test import conf as confs  # noqa: E402
 from pgfan_test import process  # noqa: E402
 from pgfan_test.engine import Engine  # noqa: E402
+from pgfan_test.kafka import Broker  # noqa: E402
 from pgfan_test.records import Records  # noqa: E402
 from pgfan_test.server import Server  # noqa: E402
 from pgfan_test.wait import wait_until  # noqa: E402
@@ -42,6 +45,25 @@ def shared_server(session_directory):
     server.stop("immediate")
 
 
+@pytest.fixture(scope="session")
+def connect(session_directory):
+    """A function: JSON with schemas in, a line each, and what Kafka Connect makes of it out; see
+    tests/tools/connect/ReadEvents.java."""
+    java, javac, jars = shutil.which("java"), shutil.which("javac"), process.ROOT / ".deps/connect"
+    assert java and javac and jars.is_dir(), "run deps_test of scripts/lib/deps.sh"
+    classes = session_directory / "classes"
+    source = process.ROOT / "tests/tools/connect/ReadEvents.java"
+    subprocess.run([javac, "-cp", f"{jars}/*", "-d", classes, source], check=True)
+
+    def read(lines):
+        done = subprocess.run([java, "-Xmx512m", "-cp", f"{classes}:{jars}/*", "ReadEvents"],
+                              input="".join(lines).encode(), stdout=subprocess.PIPE, check=True,
+                              stderr=subprocess.DEVNULL, timeout=120)
+        return [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
+
+    return read
+
+
 @pytest.fixture
 def directory(session_directory, request):
     """A directory of this test."""
@@ -66,6 +88,14 @@ def own_server(directory):
     for server in made:
         if server.child is not None and server.child.poll() is None:
             server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def cluster(session_directory):
+    """A node of Kafka that tests share: topics are told apart by their prefix."""
+    broker = Broker(session_directory / "kafka").start()
+    yield broker
+    broker.stop()
 
 
 _databases = [0]

@@ -8,20 +8,12 @@ import urllib.error
 import pytest
 
 from pgfan_test.engine import pgfan
-from pgfan_test.kafka import Broker
 from pgfan_test.process import free_port
 from pgfan_test.registry import Registry
 from pgfan_test.wait import holds_for, wait_until
 from test_debezium import SETUP, TYPES
 
 FAST = {"backoff": "50ms", "backoff_max": "500ms", "max_attempts": 3}
-
-
-@pytest.fixture(scope="module")
-def cluster(session_directory):
-    broker = Broker(session_directory / "kafka").start()
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +102,22 @@ def test_i22_lines_are_base64_and_marks_and_messages_have_schemas(scene, shared_
     said = [json.loads(line) for line in scene.records().lines()]
     assert len(said) == 6
     assert [shared_registry.decode(base64.b64decode(json.loads(line)))[1] for line in lines] == said
+
+
+def test_i22_marks_and_headers_go_to_kafka(scene, cluster, shared_registry):
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'x')")
+    target = {**bus(scene, cluster, shared_registry, {"defaults": True}), "transactions": True}
+    scene.engine(conf_of(scene, target)).start()
+    scene.sql("BEGIN; INSERT INTO t VALUES (1); UPDATE t SET id = 2; COMMIT")
+    scene.caught_up()
+    marks = cluster.read(f"{scene.slot}.transaction")
+    assert [(shared_registry.decode(octets(mark.key))[1]["id"] != "",
+             shared_registry.decode(octets(mark.value))[1]["status"]) for mark in marks] == [
+                 (True, "BEGIN"), (True, "END")]
+    insert, delete, tombstone, create = cluster.read(f"{scene.slot}.public.t")
+    assert shared_registry.decode(octets(create.value))[1]["after"] == {"id": 2, "v": "x"}
+    assert tombstone.value is None and shared_registry.decode(octets(insert.key))[1] == {"id": 1}
+    assert "__debezium.newkey" in delete.headers and "__debezium.oldkey" in create.headers
 
 
 def test_i22_a_table_that_changes_gets_a_new_schema(scene, cluster, shared_registry):

@@ -5,15 +5,11 @@ against its schema, and writes it again as it would itself."""
 import base64
 import hashlib
 import json
-import shutil
-import subprocess
 import uuid
 
 import pytest
-from pgfan_test import process
 from pgfan_test.engine import pgfan
 
-JARS = process.ROOT / ".deps/connect"
 MARKER = "__debezium_unavailable_value"
 
 GEOMETRY = "io.debezium.data.geometry.Geometry"
@@ -150,24 +146,6 @@ def all_types(scene, **section):
               "TRUNCATE t")
     scene.caught_up()
     return [line.decode("utf-8") for line in scene.records().lines()]
-
-
-@pytest.fixture(scope="module")
-def connect(tmp_path_factory):
-    """A function: events with schemas in, Connect's answers out."""
-    java, javac = shutil.which("java"), shutil.which("javac")
-    assert java and javac and JARS.is_dir(), "run deps_test of scripts/lib/deps.sh"
-    classes = tmp_path_factory.mktemp("classes")
-    source = process.ROOT / "tests/tools/connect/ReadEvents.java"
-    subprocess.run([javac, "-cp", f"{JARS}/*", "-d", classes, source], check=True)
-
-    def read(lines):
-        done = subprocess.run([java, "-Xmx512m", "-cp", f"{classes}:{JARS}/*", "ReadEvents"],
-                              input="".join(lines).encode(), stdout=subprocess.PIPE, check=True,
-                              stderr=subprocess.DEVNULL, timeout=120)
-        return [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
-
-    return read
 
 
 @pytest.mark.matrix
@@ -375,6 +353,100 @@ def test_i20_messages_and_marks_pass_the_schema(scene, connect):
         {"data_collection": "public.t", "event_count": 2},
         {"data_collection": "public.u", "event_count": 1},
         {"data_collection": "LOGICAL_DECODING_MESSAGE", "event_count": 1}]
+
+
+def node(line, name):
+    """The schema of a column, as the event has it."""
+    fields = {field["field"]: field for field in json.loads(line)["schema"]["fields"]}
+    return next(field for field in fields["after"]["fields"] if field["field"] == name)
+
+
+def test_i20_enums_have_their_labels_in_the_schema(scene, connect):
+    """In the order of the type; as of when the table was described, which a new label is not news to."""
+    scene.sql("""CREATE TYPE mood AS ENUM ('sad', 'o"k'); ALTER TYPE mood ADD VALUE 'fine' BEFORE 'o"k';
+                 CREATE DOMAIN feeling AS mood;
+                 CREATE TABLE t (id int PRIMARY KEY, m mood, f feeling, ms mood[], v text)""")
+    engine = scene.engine(debezium(scene, schemas=True)).start()
+    scene.sql("""INSERT INTO t VALUES (1, 'fine', 'sad', '{fine,"o\\"k"}', 'x')""")
+    scene.caught_up()
+    scene.sql("ALTER TYPE mood ADD VALUE 'new'")
+    scene.sql("INSERT INTO t VALUES (2, 'new', NULL, NULL, NULL)")
+    scene.caught_up()
+    assert engine.stop() == 0
+    engine.start()
+    scene.sql("INSERT INTO t VALUES (3, 'new', NULL, NULL, NULL)")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 3
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+    for line, allowed in zip(lines, ['sad,fine,o"k', 'sad,fine,o"k', 'sad,fine,o"k,new']):
+        nodes = node(line, "m"), node(line, "f"), node(line, "ms")["items"]
+        assert [(one["name"], one["parameters"]) for one in nodes] == [
+            ("io.debezium.data.Enum", {"allowed": allowed})] * 3
+    assert json.loads(lines[1])["payload"]["after"]["m"] == "new"
+
+
+@pytest.mark.matrix
+def test_i20_schemas_have_the_defaults_that_debezium_takes(scene, connect):
+    """As the server prints them; Connect's converter reads each by the type of its column."""
+    scene.sql("CREATE TYPE mood AS ENUM ('sad', 'so so')")
+    given = [("serial", None, 0), ("int8", "-5", -5), ("int2", "1.5", None), ("bool", "true", True),
+             ("float8", "1.5", 1.5), ("numeric(5,2)", "1.5", "AJY="), ("numeric", "1.5", None),
+             ("text", "'it''s \\ x'", "it's \\ x"), ("varchar(5)", "'ab'", "ab"),
+             ("char(5)", "'ab'", "ab"), ("text", "current_user", None), ("text", "upper('x')", ""),
+             ("json", "'{}'", "{}"), ("uuid", "'76019d1a-ad2e-4b22-96e9-1a6d6543c818'",
+                                      "76019d1a-ad2e-4b22-96e9-1a6d6543c818"),
+             ("date", "'2016-11-04'", 17109), ("time", "'00:00:01'", 1000000),
+             ("timestamp", "'2016-11-04 13:51:30.123456'", 1478267490123456),
+             ("timestamp", "now()", 0), ("timestamptz", "'2016-11-04 15:51:30+02'",
+                                         "2016-11-04T13:51:30.000000Z"),
+             ("timestamptz", "now()", "1970-01-01T00:00:00.000000Z"),
+             ("interval", "'1 day'", 86400000000), ("bit(5)", "B'101'::bit(5)", None),
+             ("varbit", "B'101'", "BQ=="), ("mood", "'so so'", "so so"), ("bytea", "'x'", None),
+             ("int[]", "'{1}'", None), ("int", "GENERATED", None), ("int", None, None)]
+    columns = [f"c{i} {kind}" + (f" GENERATED ALWAYS AS (id + 1) STORED" if default == "GENERATED"
+                                 else f" DEFAULT {default}" if default else "")
+               for i, (kind, default, _) in enumerate(given)]
+    scene.sql(f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(columns)})")
+    scene.sql("CREATE TABLE u (id int PRIMARY KEY, a text NOT NULL DEFAULT 'x', b text DEFAULT 'y')")
+    scene.engine(debezium(scene, schemas=True, defaults=True)).start()
+    scene.sql("INSERT INTO t VALUES (1); INSERT INTO u VALUES (1, 'a', 'b'); DELETE FROM u")
+    scene.caught_up()  # the catalog says what is so when it is asked
+    scene.sql("ALTER TABLE u ALTER a SET DEFAULT 'z'; INSERT INTO u VALUES (2, 'a', 'b')")
+    scene.caught_up()
+    lines = [line.decode("utf-8") for line in scene.records().lines()]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * 4
+    names = [f"c{i}" for i, one in enumerate(given) if one[1] != "GENERATED"]
+    shown = {name: node(lines[0], name).get("default") for name in names}
+    assert shown == {f"c{i}": default for i, (_, what, default) in enumerate(given)
+                     if what != "GENERATED"}
+    assert json.loads(lines[2])["payload"]["before"] == {"id": 1, "a": "x", "b": None}
+    assert node(lines[2], "a")["default"] == "x" and node(lines[3], "a")["default"] == "z"
+
+
+@pytest.mark.matrix
+def test_i20_source_tells_where_a_transaction_came_from(scene):
+    """What logical replication noted of it; nothing of a transaction of the server's own."""
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    scene.engine(debezium(scene)).start()
+    name = f"north of {scene.slot}"
+    scene.sql("INSERT INTO t VALUES (1)")
+    scene.sql("SELECT pg_replication_origin_create(%s)", name)
+    scene.sql(f"""SELECT pg_replication_origin_session_setup('{name}');
+                  BEGIN; SELECT pg_replication_origin_xact_setup('0/1234', now());
+                  INSERT INTO t VALUES (2); DELETE FROM t WHERE id = 2; COMMIT;
+                  BEGIN; SELECT pg_replication_origin_xact_setup('1/0', now());
+                  INSERT INTO t VALUES (3); DELETE FROM t WHERE id = 3; COMMIT;
+                  SELECT pg_replication_origin_session_reset()""")
+    scene.sql("INSERT INTO t VALUES (4)")
+    scene.caught_up()
+    scene.sql("SELECT pg_replication_origin_drop(%s)", name)
+    sources = [event["source"] for event in scene.records().all()]
+    assert [(source["origin"], source["origin_lsn"]) for source in sources] == [
+        (None, None), (name, 0x1234), (name, 0x1234), (name, 1 << 32), (name, 1 << 32), (None, None)]
 
 
 @pytest.mark.parametrize("setting, marker, text", [

@@ -17,14 +17,6 @@ from pgfan_test.workload import Workload
 FAST = {"backoff": "50ms", "backoff_max": "500ms", "max_attempts": 3}
 
 
-@pytest.fixture(scope="module")
-def cluster(session_directory):
-    """A node that all tests of this module share: topics are told apart by their prefix."""
-    broker = Broker(session_directory / "kafka").start()
-    yield broker
-    broker.stop()
-
-
 @pytest.fixture
 def own_broker(directory):
     made = []
@@ -407,3 +399,127 @@ def test_i20_debezium_has_records_of_its_own(scene, cluster, tombstones):
     assert found == [one for one in whole if one[1] or tombstones]
     changed = json.loads(records[1].value)
     assert changed["before"]["id"] == 1 and changed["after"] is None
+    keys = [{name: value for name, value in r.headers.items() if name.startswith("__debezium")}
+            for r in records]
+    new, old = {"__debezium.newkey": '{"id":2}'}, {"__debezium.oldkey": '{"id":1}'}
+    assert keys == [header for header, one in zip([{}, new, new, old, {}, {}], whole)
+                    if one[1] or tombstones]
+
+
+def marked(scene, broker, target=None, **debezium):
+    """Debezium's envelope with marks, whose topic has the prefix that all topics of the scene have."""
+    return kafka(scene, broker, format="debezium", transactions=True,
+                 debezium={"topic_prefix": scene.slot, "transaction_metadata": True, **debezium},
+                 **(target or {}))
+
+
+def transactions(records, slot):
+    """{id: (its events' tables and orders, what its END counts)}, after checks of the marks."""
+    events, marks = collections.defaultdict(list), collections.defaultdict(list)
+    for record in records:
+        value = json.loads(record.value)
+        if record.topic == f"{slot}.transaction":
+            assert json.loads(record.key) == {"id": value["id"]} and record.headers == {}
+            marks[value["id"]].append(value)
+        else:
+            events[value["transaction"]["id"]].append(
+                (f'{value["source"]["schema"]}.{value["source"]["table"]}',
+                 value["transaction"]["total_order"]))
+    assert set(events) == set(marks)
+    for begin, end in marks.values():
+        assert (begin["status"], end["status"]) == ("BEGIN", "END")
+        assert begin["event_count"] is None and begin["data_collections"] is None
+        assert begin["ts_ms"] == end["ts_ms"]
+    return {name: (sorted(events[name]), marks[name][1]) for name in marks}
+
+
+def test_i20_marks_of_transactions_go_to_debeziums_topic(scene, cluster):
+    """One that no batch holds comes in parts; a counted event is an event of the topics."""
+    table(scene)
+    scene.sql("CREATE TABLE u (id int PRIMARY KEY)")
+    engine = scene.engine(conf_of(scene, marked(scene, cluster, {"topics": {"create": True}}),
+                                  batch={"max_bytes": "20kB"})).start()
+    scene.sql("INSERT INTO t VALUES (1, 'a'); INSERT INTO u VALUES (1), (2); "
+              "SELECT pg_logical_emit_message(true, 'not', 'wanted')")
+    scene.sql("UPDATE t SET id = 2 WHERE id = 1")
+    scene.sql("INSERT INTO t SELECT i, 'x' FROM generate_series(1001, 2000) i")
+    scene.sql("INSERT INTO u VALUES (3)")
+    scene.caught_up()
+    assert letters(engine) == []
+    records = [record for record in cluster.read(scene.slot) if record.value is not None]
+    found = transactions(records, scene.slot)
+    counted = [{one["data_collection"]: one["event_count"] for one in end["data_collections"]}
+               for _, end in found.values()]
+    assert counted == [{"public.t": 1, "public.u": 2}, {"public.t": 1}, {"public.t": 1000},
+                       {"public.u": 1}]
+    for index, (events, end) in enumerate(found.values()):
+        assert end["event_count"] == sum(counted[index].values())
+        assert len(events) == end["event_count"] + (index == 1)  # a change of the key is two
+        assert [order for _, order in events][-1] == end["event_count"]
+
+
+def test_i20_kafka_connect_reads_marks_and_headers_with_schemas(scene, cluster, connect):
+    """Keys and values pass their schemas, and a header is what Connect would have made of the key."""
+    scene.sql("""CREATE TABLE t (id int, word text, at timestamptz, flag boolean,
+                 PRIMARY KEY (id, word, at, flag))""")
+    scene.engine(conf_of(scene, marked(scene, cluster, schemas=True))).start()
+    scene.sql("""INSERT INTO t VALUES (1, 'a "b" \\ c/\u00e9', '2026-01-02 03:04:05Z', true)""")
+    scene.sql("UPDATE t SET id = 2, flag = false")
+    scene.caught_up()
+    records = cluster.read(scene.slot)
+    lines = [text + "\n" for record in records for text in (record.key, record.value) if text]
+    answers = connect(lines)
+    assert [answer.get("fault") for answer in answers] == [None] * len(lines)
+    for line, answer in zip(lines, answers):
+        assert answer["back"] == json.loads(line)
+    marks = [(record.key, record.value) for record in records
+             if record.topic == f"{scene.slot}.transaction"]
+    assert [json.loads(part)["schema"]["name"].split(".")[-1] for pair in marks for part in pair] == [
+        "TransactionMetadataKey", "TransactionMetadataValue"] * 4
+    shown = {line.rstrip("\n"): answer["header"] for line, answer in zip(lines, answers)}
+    first, gone, tombstone, come = [r for r in records if r.topic == f"{scene.slot}.public.t"]
+    assert gone.key == tombstone.key == first.key != come.key
+    assert (gone.headers["__debezium.newkey"] == tombstone.headers["__debezium.newkey"]
+            == shown[come.key])
+    assert come.headers["__debezium.oldkey"] == shown[gone.key]
+
+
+def test_k8_marks_are_there_once(scene, cluster):
+    """With their events: through kill -9, and out of the dead letters."""
+    table(scene)
+    once = {"delivery": "exactly_once", "deadline": "10s", "topic_transactions": f"{scene.slot}.marks",
+            "properties": {"message.max.bytes": "20000"}}
+    conf = conf_of(scene, marked(scene, cluster, once), batch={"max_events": 5})
+    engine = scene.engine(conf).start()
+    for first in range(0, 100, 2):
+        scene.sql("INSERT INTO t VALUES (%s, 'x'), (%s, repeat('x', %s))", first, first + 1,
+                  30000 if first == 60 else 1)
+        if first in (20, 50):
+            engine.kill9()
+            engine.launch()
+    scene.caught_up()
+    wait_until(lambda: engine.state() == "STREAMING", 60)
+    assert [entry["key"] for entry in letters(engine)] == ['{"id":60}', '{"id":61}']
+    assert engine.stop() == 0
+    del once["properties"]
+    engine.rewrite(conf_of(scene, marked(scene, cluster, once), batch={"max_events": 5}))
+    engine.start()
+    done = pgfan("dlq", "replay", "-c", engine.conf_path)
+    assert "2 succeeded, 0 failed" in done.stdout, done.stdout + done.stderr
+    records = cluster.read(scene.slot, committed=True)
+    marks = [json.loads(r.value) for r in records if r.topic == f"{scene.slot}.marks"]
+    statuses = collections.defaultdict(list)
+    for mark in marks:
+        statuses[mark["id"]].append((mark["status"], mark["event_count"]))
+    assert list(statuses.values()) == [[("BEGIN", None), ("END", 2)]] * 50
+    rows = [json.loads(r.value) for r in records if r.topic == f"{scene.slot}.public.t"]
+    assert sorted(row["after"]["id"] for row in rows) == list(range(100))
+    assert {row["transaction"]["id"] for row in rows} == set(statuses)
+
+
+def test_marks_of_other_envelopes_are_refused(scene):
+    conf = conf_of(scene, {"name": "bus", "type": "kafka", "brokers": ["127.0.0.1:1"],
+                           "transactions": True})
+    engine = scene.engine(conf)
+    done = pgfan("check", "-c", engine.conf_path)
+    assert done.returncode != 0 and "only debezium and avro" in done.stderr + done.stdout, done

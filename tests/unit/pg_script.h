@@ -432,6 +432,14 @@ static inline struct frame frame_begin(uint64_t commit_lsn)
     return frame;
 }
 
+static inline struct frame frame_origin(uint64_t commit_lsn, const char *name)
+{
+    struct frame frame = frame_payload('O');
+    frame_number(&frame, commit_lsn, 8);
+    frame_text(&frame, name);
+    return frame;
+}
+
 static inline struct frame frame_commit(uint64_t commit_lsn, uint64_t end_lsn)
 {
     struct frame frame = frame_payload('C');

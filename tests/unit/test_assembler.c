@@ -12,6 +12,7 @@
 enum { EVENT_BYTES = 100 }; /* with its separator */
 
 static struct encoder encoder;
+static bool marks_fail; /* after they have written something */
 
 static enum fan_status encoder_create(const struct encode_settings *settings,
                                       const struct encode_context *context,
@@ -42,10 +43,9 @@ static enum fan_status encoder_mark(struct encoder *self, enum txn_mark mark,
                                     struct fan_error *reterr)
 {
     (void)self; /* it has no state */
-    (void)reterr;
     bytes_append_format(out, "%c%u", mark == TXN_MARK_BEGIN ? 'b' : 'c',
                         (unsigned)change->position.commit_lsn.value);
-    return FAN_OK;
+    return marks_fail ? fan_fail(reterr, FAN_RETRY, "no memory") : FAN_OK;
 }
 
 static void encoder_destroy(struct encoder *self)
@@ -230,6 +230,52 @@ START_TEST(assembler_marks_stand_around_each_transaction)
 }
 END_TEST
 
+/* Event `index` has this directly before and behind itself. */
+static void expect_around(const struct batch *batch, size_t index, const char *begin,
+                          const char *end)
+{
+    size_t size;
+    const char *bytes = (const char *)batch_event_bytes(batch, 0, index, &size);
+    ck_assert_uint_eq(size, strlen(begin) + EVENT_BYTES - 1 + strlen(end));
+    ck_assert_mem_eq(bytes, begin, strlen(begin));
+    ck_assert_mem_eq(bytes + size - strlen(end), end, strlen(end));
+}
+
+START_TEST(assembler_marks_of_records_have_nothing_between)
+{
+    open_assembler(100, 100 * EVENT_BYTES, true);
+    assembler.formats[0].transactions = true;
+    assembler.formats[0].records = true;
+    add(10, 0, false);
+    add(10, 1, false); /* the next one tells that it was the last */
+    add(20, 0, true);
+    struct batch *batch = assembler_cut(&assembler, CUT_NOW, 0);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->events_count, 3);
+    expect_around(batch, 0, "b10", "");
+    expect_around(batch, 1, "", "c10");
+    expect_around(batch, 2, "b20", "c20");
+    batch_unref(batch);
+}
+END_TEST
+
+START_TEST(assembler_mark_that_fails_leaves_the_batch_as_before)
+{
+    struct fan_error error;
+    open_assembler(100, 100 * EVENT_BYTES, true);
+    assembler.formats[0].transactions = true;
+    add(10, 0, false);
+    marks_fail = true;
+    ck_assert_int_eq(assembler_end_txn(&assembler, &error), FAN_RETRY);
+    marks_fail = false;
+    ck_assert_int_eq(assembler_end_txn(&assembler, &error), FAN_OK);
+    struct batch *batch = assembler_cut(&assembler, CUT_NOW, 0);
+    ck_assert_ptr_nonnull(batch);
+    expect_marks(batch, 0, "b10xc10");
+    batch_unref(batch);
+}
+END_TEST
+
 START_TEST(assembler_due_only_after_max_us)
 {
     open_assembler(100, 10000, true);
@@ -255,6 +301,8 @@ int main(void)
     tcase_add_test(cases, assembler_open_transaction_is_not_cut_by_idleness);
     tcase_add_test(cases, assembler_another_commit_ends_the_transaction_before);
     tcase_add_test(cases, assembler_marks_stand_around_each_transaction);
+    tcase_add_test(cases, assembler_marks_of_records_have_nothing_between);
+    tcase_add_test(cases, assembler_mark_that_fails_leaves_the_batch_as_before);
     tcase_add_test(cases, assembler_due_only_after_max_us);
     return suite_run("assembler", cases);
 }

@@ -584,6 +584,14 @@ START_TEST(cloudevents_compat_debezium_has_null_for_what_is_not_known)
     ck_assert_int_eq(cloudevents_encoder.encode(encoder, &change, &out, &error), FAN_OK);
     ck_assert_ptr_nonnull(strstr(bytes_text(&out), "\"time\":null,"));
     ck_assert_ptr_nonnull(strstr(bytes_text(&out), "\"iodebeziumtsns\":null,"));
+    bytes_clear(&out);
+    change.origin = "north";
+    change.origin_lsn.value = 5;
+    ck_assert_int_eq(cloudevents_encoder.encode(encoder, &change, &out, &error), FAN_OK);
+    ck_assert_ptr_nonnull(strstr(bytes_text(&out), "\"iodebeziumxmin\":null,"
+                                                   "\"iodebeziumorigin\":\"north\","
+                                                   "\"iodebeziumoriginlsn\":\"5\","
+                                                   "\"iodebeziumtxid\":null,"));
     bytes_release(&out);
     change_release(&change);
     cloudevents_encoder.destroy(encoder);

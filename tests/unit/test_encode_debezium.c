@@ -461,6 +461,30 @@ START_TEST(debezium_transaction_block_counts_from_one)
 }
 END_TEST
 
+START_TEST(debezium_source_tells_the_origin_of_a_transaction)
+{
+    static const char *const names[] = {"nor\"th", NULL, "nor\"th"};
+    static const char *const expected[] = {
+        ",\"xmin\":null,\"origin\":\"nor\\\"th\",\"origin_lsn\":5},\"transaction\":null,",
+        ",\"xmin\":null,\"origin\":null,\"origin_lsn\":null},\"transaction\":null,",
+        ",\"xmin\":null,\"origin\":\"nor\\\"th\",\"origin_lsn\":6},\"transaction\":null,"};
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 1);
+    struct encoder *encoder = encoder_make(&plain);
+    for (size_t i = 0; i < 3; i++) {
+        struct change change =
+            row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7"});
+        change.origin = names[i];
+        change.origin_lsn.value = names[i] == NULL ? 0 : i == 0 ? 5 : 6;
+        struct bytes out = encoded(encoder, &change);
+        assert_json(out.data, out.size);
+        ck_assert_ptr_nonnull(strstr(bytes_text(&out), expected[i]));
+        bytes_release(&out);
+    }
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
 START_TEST(debezium_marks_count_events_of_the_transaction)
 {
     static const struct encode_settings settings = {.type = &debezium_encoder,
@@ -511,7 +535,30 @@ END_TEST
 struct record_case {
     const char *key;       /* NULL: none */
     const char *value_has; /* a piece of the value; NULL: no value */
+    const char *header[2]; /* name and value of the only one; NULL: none */
 };
+
+/* One without headers. */
+#define RECORD(key_text, value_piece)                                                              \
+    {                                                                                              \
+        .key = (key_text), .value_has = (value_piece)                                              \
+    }
+
+static void assert_header(const struct record *record, const char *const expected[2])
+{
+    size_t at = 0;
+    struct record header;
+    ck_assert_int_eq(record->headers == NULL, expected[0] == NULL);
+    if (expected[0] == NULL) {
+        return;
+    }
+    ck_assert(record_next(record->headers, record->headers_size, &at, &header));
+    ck_assert_uint_eq(at, record->headers_size);
+    ck_assert_uint_eq(header.key_size, strlen(expected[0]));
+    ck_assert_mem_eq(header.key, expected[0], header.key_size);
+    ck_assert_uint_eq(header.value_size, strlen(expected[1]));
+    ck_assert_mem_eq(header.value, expected[1], header.value_size);
+}
 
 static void assert_records(const struct encode_settings *settings, struct change *change,
                            const struct record_case *expected, size_t count)
@@ -533,6 +580,8 @@ static void assert_records(const struct encode_settings *settings, struct change
             ck_assert_ptr_nonnull(memmem(record.value, record.value_size, expected[i].value_has,
                                          strlen(expected[i].value_has)));
         }
+        ck_assert(!record.mark);
+        assert_header(&record, expected[i].header);
     }
     ck_assert_uint_eq(at, out.size);
     bytes_release(&out);
@@ -546,19 +595,21 @@ START_TEST(debezium_records_have_keys_and_tombstones)
     struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
     struct change change =
         row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7", "1", NULL});
-    assert_records(&keyed, &change, (struct record_case[]){{"{\"id\":7}", "\"op\":\"c\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD("{\"id\":7}", "\"op\":\"c\"")},
+                   1);
     change =
         row_change(CHANGE_DELETE, relation, OLD_ROW_KEY, (const char *[]){"7", NULL, NULL}, NULL);
-    assert_records(&keyed, &change,
-                   (struct record_case[]){{"{\"id\":7}", "\"after\":null"}, {"{\"id\":7}", NULL}},
-                   2);
+    assert_records(
+        &keyed, &change,
+        (struct record_case[]){RECORD("{\"id\":7}", "\"after\":null"), RECORD("{\"id\":7}", NULL)},
+        2);
     change = row_change(CHANGE_TRUNCATE, relation, OLD_ROW_NONE, NULL, NULL);
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"t\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"t\"")}, 1);
     change = message_change(true, "x", 1);
     assert_records(&keyed, &change,
-                   (struct record_case[]){{"{\"prefix\":\"app\"}", "\"op\":\"m\""}}, 1);
+                   (struct record_case[]){RECORD("{\"prefix\":\"app\"}", "\"op\":\"m\"")}, 1);
     change = gap_change();
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"g\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"g\"")}, 1);
     relation_destroy(relation);
 }
 END_TEST
@@ -567,9 +618,12 @@ START_TEST(debezium_records_split_a_change_of_key)
 {
     struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
     struct relation *full = relation_make(REPLICA_IDENTITY_FULL, shop_columns, 3);
-    const struct record_case split[] = {{"{\"id\":6}", "\"op\":\"d\""},
-                                        {"{\"id\":6}", NULL},
-                                        {"{\"id\":7}", "{\"before\":null,\"after\":{\"id\":7"}};
+    const struct record_case split[] = {
+        {"{\"id\":6}", "\"op\":\"d\"", {"__debezium.newkey", "{\"id\":7}"}},
+        {"{\"id\":6}", NULL, {"__debezium.newkey", "{\"id\":7}"}},
+        {"{\"id\":7}",
+         "{\"before\":null,\"after\":{\"id\":7",
+         {"__debezium.oldkey", "{\"id\":6}"}}};
     struct change change =
         row_change(CHANGE_UPDATE, relation, OLD_ROW_KEY, (const char *[]){"6", NULL, NULL},
                    (const char *[]){"7", "1", "d"});
@@ -579,7 +633,8 @@ START_TEST(debezium_records_split_a_change_of_key)
     assert_records(&keyed, &change, split, 3);
     change = row_change(CHANGE_UPDATE, full, OLD_ROW_FULL, (const char *[]){"7", "1", "d"},
                         (const char *[]){"7", "2", "d"});
-    assert_records(&keyed, &change, (struct record_case[]){{"{\"id\":7}", "\"op\":\"u\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD("{\"id\":7}", "\"op\":\"u\"")},
+                   1);
     relation_destroy(relation);
     relation_destroy(full);
 }
@@ -592,9 +647,9 @@ START_TEST(debezium_records_of_a_table_without_key_have_none)
         REPLICA_IDENTITY_FULL, (const struct column_spec[]){{"id", 23, false, false}}, 1);
     struct change change =
         row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"7"});
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"c\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"c\"")}, 1);
     change = row_change(CHANGE_DELETE, full, OLD_ROW_FULL, (const char *[]){"7"}, NULL);
-    assert_records(&keyed, &change, (struct record_case[]){{NULL, "\"op\":\"d\""}}, 1);
+    assert_records(&keyed, &change, (struct record_case[]){RECORD(NULL, "\"op\":\"d\"")}, 1);
     relation_destroy(relation);
     relation_destroy(full);
 }
@@ -1219,7 +1274,7 @@ END_TEST
 START_TEST(debezium_settings_are_equal_only_as_a_whole)
 {
     struct encode_settings settings[] = {
-        plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain,
+        plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain, plain,
     };
     settings[1].debezium.schemas = true;
     settings[2].debezium.decimal = DEBEZIUM_DECIMAL_STRING;
@@ -1231,6 +1286,7 @@ START_TEST(debezium_settings_are_equal_only_as_a_whole)
     settings[8].debezium.unavailable_value = "a";
     settings[9].debezium.topic_prefix = "a";
     settings[10].lenient = true;
+    settings[11].debezium.defaults = true;
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         for (size_t j = 0; j < sizeof(settings) / sizeof(settings[0]); j++) {
             ck_assert_int_eq(encode_settings_equal(&settings[i], &settings[j]), i == j);
@@ -1239,6 +1295,48 @@ START_TEST(debezium_settings_are_equal_only_as_a_whole)
     char copy[] = "a";
     settings[0].debezium.topic_prefix = copy;
     ck_assert(encode_settings_equal(&settings[0], &settings[9]));
+}
+END_TEST
+
+START_TEST(debezium_marks_are_records_of_their_own)
+{
+    const struct encode_settings settings[] = {
+        {.type = &debezium_encoder, .records = true, .transactions = true},
+        {.type = &debezium_encoder,
+         .records = true,
+         .transactions = true,
+         .debezium = {.schemas = true}}};
+    static const char key[] = "{\"id\":\"731:439041101\"}";
+    static const char schema[] =
+        "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"type\":\"string\",\"optional\":false,"
+        "\"field\":\"id\"}],\"optional\":false,"
+        "\"name\":\"io.debezium.connector.common.TransactionMetadataKey\",\"version\":1},"
+        "\"payload\":";
+    char expected[sizeof(schema) + sizeof(key) + 1];
+    struct encoder *encoder = encoder_make(&settings[_i]);
+    struct change change = change_make(CHANGE_MESSAGE, NULL);
+    struct bytes out;
+    struct record record;
+    bytes_init(&out, OUT_MAX);
+    (void)snprintf(expected, sizeof(expected), "%s%s%s", _i == 0 ? "" : schema, key,
+                   _i == 0 ? "" : "}");
+    size_t at = 0;
+    for (int mark = TXN_MARK_BEGIN; mark <= TXN_MARK_COMMIT; mark++) {
+        ck_assert_int_eq(debezium_encoder.mark(encoder, (enum txn_mark)mark, &change, &out, NULL),
+                         FAN_OK);
+        ck_assert(record_next(out.data, out.size, &at, &record));
+        ck_assert_uint_eq(at, out.size);
+        ck_assert(record.mark);
+        ck_assert_ptr_null(record.headers);
+        ck_assert_uint_eq(record.key_size, strlen(expected));
+        ck_assert_mem_eq(record.key, expected, record.key_size);
+        assert_json(record.value, record.value_size);
+        const char *status = mark == TXN_MARK_BEGIN ? "{\"status\":\"BEGIN\",\"id\":"
+                                                    : "{\"status\":\"END\",\"id\":";
+        ck_assert_ptr_nonnull(memmem(record.value, record.value_size, status, strlen(status)));
+    }
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
 }
 END_TEST
 
@@ -1445,6 +1543,168 @@ START_TEST(debezium_schema_of_a_type_is_the_documented_one)
 }
 END_TEST
 
+START_TEST(debezium_schema_of_an_enum_has_its_labels)
+{
+    static const char *const nodes[] = {
+        "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1,"
+        "\"parameters\":{\"allowed\":\"sad,so \\\"so\\\"\"},\"field\":\"v\"}]",
+        "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"optional\":true,"
+        "\"name\":\"io.debezium.data.Enum\",\"version\":1,"
+        "\"parameters\":{\"allowed\":\"sad,so \\\"so\\\"\"}},\"optional\":true,\"field\":\"v\"}]"};
+    const struct encode_settings settings = {.type = &debezium_encoder,
+                                             .debezium = {.schemas = true}};
+    const struct value_case value = {.oid = _i == 0 ? OID_ENUM : OID_ENUM_ARRAY, .modifier = -1};
+    struct relation *relation = one_column(&value, false);
+    for (size_t i = 0; i < relation->columns_count; i++) {
+        if (relation->columns[i].type.family == TYPE_FAMILY_ENUM) {
+            relation->columns[i].labels = strdup("sad,so \"so\"");
+        }
+    }
+    struct encoder *encoder = encoder_make(&settings);
+    struct change change = row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL,
+                                      (const char *[]){"1", _i == 0 ? "sad" : "{sad}"});
+    struct bytes out = encoded(encoder, &change);
+    assert_json(out.data, out.size);
+    ck_assert_msg(strstr(bytes_text(&out), nodes[_i]) != NULL, "%s", bytes_text(&out));
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
+static const struct default_case {
+    uint32_t oid;
+    int32_t modifier;
+    struct debezium_settings settings;
+    const char *expression;
+    const char *json; /* NULL: none */
+} default_cases[] = {
+    {16, -1, DEFAULTS, "true", "true"},
+    {16, -1, DEFAULTS, "(1 = 1)", NULL},
+    {16, -1, DEFAULTS, "random_bool()", "false"},
+    {21, -1, DEFAULTS, "'-7'::integer", "-7"},
+    {21, -1, DEFAULTS, "32768", NULL},
+    {23, -1, DEFAULTS, "nextval('public.t_id_seq'::regclass)", "0"},
+    {23, -1, DEFAULTS, "1.5", NULL},
+    {23, -1, DEFAULTS, "'1.5'::numeric", NULL},
+    {23, -1, DEFAULTS, "(1 + 2)", NULL},
+    {23, -1, DEFAULTS, "NULL::integer", NULL},
+    {23, -1, DEFAULTS, "((5))", "5"},
+    {23, -1, DEFAULTS, "'5'::", "5"},
+    {23, -1, DEFAULTS, "", NULL},
+    {23, -1, DEFAULTS, "()", NULL},
+    {20, -1, DEFAULTS, "'9223372036854775807'::bigint", "9223372036854775807"},
+    {20, -1, DEFAULTS, "9223372036854775808", NULL},
+    {701, -1, DEFAULTS, "1.5", "1.5"},
+    {701, -1, DEFAULTS, "'NaN'::double precision", NULL},
+    {25, -1, DEFAULTS, "'it''s'::text", "\"it's\""},
+    {25, -1, DEFAULTS, "E'a\\\\b'::text", "\"a\\\\b\""},
+    {25, -1, DEFAULTS, "''::text", "\"\""},
+    {25, -1, DEFAULTS, "('a'::text || 'b'::text)", NULL},
+    {25, -1, DEFAULTS, "'a'::text || 'b'::text", NULL},
+    {25, -1, DEFAULTS, "'a", NULL},
+    {25, -1, DEFAULTS, "'", NULL},
+    {25, -1, DEFAULTS, "E'a\\", NULL},
+    {25, -1, DEFAULTS, "CURRENT_USER", NULL},
+    {25, -1, DEFAULTS, "('(x)'::text)", "\"(x)\""},
+    {1043, 14, DEFAULTS, "'ab'::character varying", "\"ab\""},
+    {1043, 14, DEFAULTS, "upper('ab'::text)", "\"\""},
+    {1042, 9, DEFAULTS, "'ab'::bpchar", "\"ab\""},
+    {1700, NUMERIC(5, 2), DEFAULTS, "1.5", "\"AJY=\""},
+    {1700, NUMERIC(5, 2), DEFAULTS, "1.555", NULL},
+    {1700, NUMERIC(5, 2), DEFAULTS, "my.f(1, 2)", "\"AA==\""},
+    {1700, -1, DEFAULTS, "1.5", NULL},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1", "\"1.00\""},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.5", "\"1.50\""},
+    {1700, NUMERIC(5, 2), WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.555", NULL},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "1.555", "\"1.555\""},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_STRING), "'NaN'::numeric", NULL},
+    {1700, -1, WITH(.decimal = DEBEZIUM_DECIMAL_DOUBLE), "1.555", "1.555"},
+    {114, -1, DEFAULTS, "'{\"a\": 1}'::json", "\"{\\\"a\\\": 1}\""},
+    {2950, -1, DEFAULTS, "gen_random_uuid()", "\"00000000-0000-0000-0000-000000000000\""},
+    {1082, -1, DEFAULTS, "'2016-11-04'::date", "17109"},
+    {1082, -1, DEFAULTS, "('2016-11-04'::text)::date", NULL},
+    {1082, -1, DEFAULTS, "CURRENT_DATE", "0"},
+    {1082, -1, DEFAULTS, "'infinity'::date", NULL},
+    {1083, -1, DEFAULTS, "LOCALTIME", "0"},
+    {1114, -1, DEFAULTS, "'2016-11-04 13:51:30.123456'::timestamp without time zone",
+     "1478267490123456"},
+    {1114, -1, DEFAULTS, "timezone('utc'::text, now())", "0"},
+    {1184, -1, DEFAULTS, "now()", "\"1970-01-01T00:00:00.000000Z\""},
+    {1184, -1, DEFAULTS, "(now() + 'P1D'::interval)", "\"1970-01-01T00:00:00.000000Z\""},
+    {1186, -1, DEFAULTS, "'P1D'::interval", "86400000000"},
+    {1560, 1, DEFAULTS, "'1'::\"bit\"", "true"},
+    {1560, 5, DEFAULTS, "B'00101'::\"bit\"", "\"BQ==\""},
+    {1560, 5, DEFAULTS, "B'101'::\"bit\"", NULL},
+    {1562, 5, DEFAULTS, "B'101'::\"bit\"", "\"BQ==\""},
+    {1560, 5, DEFAULTS, "my_bits()", NULL},
+    {17, -1, DEFAULTS, "'\\x01'::bytea", NULL}, /* Debezium has none of these types */
+    {1007, -1, DEFAULTS, "'{}'::integer[]", NULL},
+    {OID_DOMAIN, -1, DEFAULTS, "1.5", NULL},
+    {OID_ENUM, -1, DEFAULTS, "'so so'::public.mood", "\"so so\""},
+    {OID_ENUM, -1, DEFAULTS, "my_mood()", NULL},
+    {OID_ENUM_ARRAY, -1, DEFAULTS, "'{sad}'::public.mood[]", NULL},
+};
+
+START_TEST(debezium_schema_has_the_default_of_a_column)
+{
+    const struct default_case *given = &default_cases[_i];
+    struct encode_settings settings = {.type = &debezium_encoder, .debezium = given->settings};
+    settings.debezium.schemas = true;
+    settings.debezium.defaults = true;
+    const struct value_case value = {.oid = given->oid, .modifier = given->modifier};
+    struct relation *relation = one_column(&value, false);
+    struct relation_column *column = &relation->columns[relation->columns_count - 1];
+    column->default_text = strdup(given->expression);
+    if (given->oid == OID_ENUM || given->oid == OID_DOMAIN) {
+        column->type.oid = given->oid == OID_ENUM ? OID_ENUM : 1700; /* as the catalog has it */
+    }
+    for (int round = 0; round < 2; round++) {
+        struct encoder *encoder = encoder_make(&settings);
+        struct change change =
+            row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"1", NULL});
+        struct bytes out = encoded(encoder, &change);
+        char expected[256];
+        assert_json(out.data, out.size);
+        (void)snprintf(expected, sizeof(expected), "\"default\":%s,\"field\":\"v\"}",
+                       given->json != NULL ? given->json : "");
+        const char *schema = bytes_text(&out);
+        if (given->json != NULL && round == 0) {
+            ck_assert_msg(strstr(schema, expected) != NULL, "no %s in %s", expected, schema);
+        } else { /* the block of the source has a default, too */
+            const char *first = strstr(schema, "\"default\":");
+            ck_assert_ptr_nonnull(first);
+            ck_assert_ptr_nonnull(strstr(schema, "\"default\":\"false\",\"field\":\"snapshot\""));
+            ck_assert_ptr_null(strstr(first + 1, "\"default\":"));
+        }
+        bytes_release(&out);
+        debezium_encoder.destroy(encoder);
+        settings.debezium.defaults = false;
+    }
+    relation_destroy(relation);
+}
+END_TEST
+
+START_TEST(debezium_row_of_its_key_only_has_defaults)
+{
+    const struct encode_settings settings = {.type = &debezium_encoder,
+                                             .debezium = {.defaults = true}};
+    const struct column_spec columns[] = {
+        {"id", 23, true, true}, {"a", 25, false, true}, {"b", 25, false, false}};
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, columns, 3);
+    relation->columns[1].default_text = strdup("'x'::text");
+    relation->columns[2].default_text = strdup("'y'::text");
+    struct encoder *encoder = encoder_make(&settings);
+    struct change change =
+        row_change(CHANGE_DELETE, relation, OLD_ROW_KEY, (const char *[]){"7", NULL, NULL}, NULL);
+    struct bytes out = encoded(encoder, &change);
+    ck_assert_ptr_nonnull(strstr(bytes_text(&out), "\"before\":{\"id\":7,\"a\":\"x\",\"b\":null}"));
+    bytes_release(&out);
+    debezium_encoder.destroy(encoder);
+    relation_destroy(relation);
+}
+END_TEST
+
 START_TEST(debezium_schemas_of_other_events_are_valid)
 {
     const struct encode_settings settings = {
@@ -1585,14 +1845,20 @@ int main(void)
     tcase_add_test(tests, debezium_message_that_ends_early_is_refused);
     tcase_add_test(tests, debezium_gap_says_what_is_lost);
     tcase_add_test(tests, debezium_transaction_block_counts_from_one);
+    tcase_add_test(tests, debezium_source_tells_the_origin_of_a_transaction);
     tcase_add_test(tests, debezium_marks_count_events_of_the_transaction);
     tcase_add_test(tests, debezium_records_have_keys_and_tombstones);
     tcase_add_test(tests, debezium_records_split_a_change_of_key);
+    tcase_add_loop_test(tests, debezium_marks_are_records_of_their_own, 0, 2);
     tcase_add_test(tests, debezium_records_of_a_table_without_key_have_none);
     tcase_add_test(tests, debezium_special_values_of_floats_follow_the_setting);
     tcase_add_test(tests, debezium_null_for_a_special_value_needs_a_column_that_may_be_null);
     tcase_add_test(tests, debezium_settings_are_equal_only_as_a_whole);
     tcase_add_test(tests, debezium_schemas_stand_before_key_and_value);
+    tcase_add_loop_test(tests, debezium_schema_of_an_enum_has_its_labels, 0, 2);
+    tcase_add_loop_test(tests, debezium_schema_has_the_default_of_a_column, 0,
+                        sizeof(default_cases) / sizeof(default_cases[0]));
+    tcase_add_test(tests, debezium_row_of_its_key_only_has_defaults);
     tcase_add_test(tests, debezium_schemas_of_other_events_are_valid);
     tcase_add_test(tests, debezium_many_tables_keep_their_own_texts);
     tcase_add_test(tests, debezium_event_over_the_maximum_is_poison);

@@ -6,6 +6,7 @@
 
 #include "base/count.h"
 #include "base/log.h"
+#include "engine/outlet_internal.h"
 #include "tests/unit/engine_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -215,6 +216,24 @@ START_TEST(outlet_retries_beyond_the_limit_leave_the_last_ones_in_order)
 }
 END_TEST
 
+START_TEST(outlet_takes_parts_of_a_transaction_where_marks_are_apart)
+{
+    struct batch *batch = batch_of(10, 2);
+    const struct outlet plain = {.answering = true, .given = POSITION_NONE};
+    struct outlet marked = plain;
+    struct outlet apart = plain;
+    marked.transactions = true;
+    apart.transactions = true;
+    apart.marks_apart = true;
+    ck_assert(!outlet_refuses(&marked, batch, 0));
+    batch->part = TXN_FIRST;
+    ck_assert(!outlet_refuses(&plain, batch, 0));
+    ck_assert(outlet_refuses(&marked, batch, 0));
+    ck_assert(!outlet_refuses(&apart, batch, 0));
+    batch_unref(batch);
+}
+END_TEST
+
 START_TEST(outlet_stopped_forgets_what_was_under_way)
 {
     start_at(1, 0);
@@ -354,6 +373,7 @@ int main(void)
     tcase_add_test(cases, outlet_refusals_are_noted_with_their_times_which_are_honoured);
     tcase_add_test(cases, outlet_failing_starts_are_noted_without_a_batch);
     tcase_add_test(cases, outlet_retries_beyond_the_limit_leave_the_last_ones_in_order);
+    tcase_add_test(cases, outlet_takes_parts_of_a_transaction_where_marks_are_apart);
     tcase_add_test(cases, outlet_stopped_forgets_what_was_under_way);
     tcase_add_test(cases,
                    outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again);

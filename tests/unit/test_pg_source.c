@@ -284,6 +284,57 @@ START_TEST(pg_source_transaction_is_handed_over_in_order)
 }
 END_TEST
 
+START_TEST(pg_source_origin_belongs_to_its_transaction)
+{
+    struct script *script = script_streaming();
+    static const char *const names[] = {"north", NULL, "south", "north"};
+    for (uint64_t txn = 0; txn < 4; txn++) {
+        uint64_t commit = 2000 + 100 * txn;
+        script_send(script, frame_begin(commit));
+        if (names[txn] != NULL) {
+            script_send(script, frame_origin(7 + txn, names[txn]));
+        }
+        script_send(script, frame_relation(5, "t"));
+        script_send(script, frame_insert(5));
+        script_send(script, frame_delete(5));
+        script_send(script, frame_commit(commit, commit + 10));
+    }
+    script_settle(script);
+    ck_assert_uint_eq(script->changes_count, 8);
+    for (size_t i = 0; i < 8; i++) {
+        const struct change *change = &script->changes[i];
+        ck_assert_pstr_eq(change->origin, names[i / 2]);
+        ck_assert_uint_eq(change->origin_lsn.value, names[i / 2] == NULL ? 0 : 7 + i / 2);
+    }
+    ck_assert_ptr_eq(script->changes[0].origin, script->changes[7].origin);
+    script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_origins_beyond_the_limit_are_not_shown)
+{
+    struct origins origins = {0};
+    struct fan_error error;
+    const char *first = NULL;
+    const char *got = NULL;
+    char name[32];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < ORIGINS_MAX; i++) {
+            (void)snprintf(name, sizeof(name), "origin %d", i);
+            ck_assert_int_eq(origins_keep(&origins, name, &got, &error), FAN_OK);
+            ck_assert_str_eq(got, name);
+            first = first == NULL ? got : first;
+        }
+        ck_assert_int_eq(origins_keep(&origins, "one more", &got, &error), FAN_OK);
+        ck_assert_ptr_null(got);
+    }
+    ck_assert_int_eq(origins_keep(&origins, "origin 0", &got, &error), FAN_OK);
+    ck_assert_ptr_eq(got, first);
+    origins_release(&origins);
+    ck_assert_uint_eq(origins.count, 0);
+}
+END_TEST
+
 START_TEST(pg_source_same_relation_again_is_no_new_version)
 {
     struct script *script = script_streaming();
@@ -293,6 +344,31 @@ START_TEST(pg_source_same_relation_again_is_no_new_version)
     ck_assert_uint_eq(script->relations, 1);
     ck_assert_ptr_eq(script->changes[0].relation, script->changes[5].relation);
     script_free(script);
+}
+END_TEST
+
+START_TEST(pg_source_relation_with_other_labels_is_a_new_version)
+{
+    static const char *const labels[] = {"sad", "sad,so so", NULL, "sad"};
+    struct relation *versions[4];
+    struct relations relations;
+    struct fan_error error;
+    relations_init(&relations);
+    for (size_t i = 0; i < 4; i++) {
+        const struct link_column fact = {.labels = labels[i]};
+        struct relation *draft;
+        bool changed;
+        ck_assert_int_eq(
+            relation_create(5, "public", "t", REPLICA_IDENTITY_DEFAULT, 1, &draft, &error), FAN_OK);
+        ck_assert_int_eq(relations_accept(&relations, draft, &fact, &versions[i], &changed, &error),
+                         FAN_OK);
+        ck_assert(changed);
+        ck_assert_pstr_eq(versions[i]->columns[0].labels, labels[i]);
+    }
+    ck_assert_ptr_eq(versions[0], versions[3]);
+    ck_assert_ptr_ne(versions[0], versions[1]);
+    ck_assert_ptr_ne(versions[0], versions[2]);
+    relations_release(&relations);
 }
 END_TEST
 
@@ -768,6 +844,8 @@ START_TEST(pg_source_order_that_cannot_be_stops)
     expect_stop(frames, 1, &backwards);
     struct frame outside = frame_insert(5);
     expect_stop(frames, 0, &outside);
+    struct frame origin = frame_origin(7, "north");
+    expect_stop(frames, 0, &origin);
     struct frame unknown = frame_insert(7);
     expect_stop(frames, 3, &unknown);
     struct frame again = frame_begin(2005);
@@ -858,7 +936,10 @@ int main(void)
     suite_add_tcase(suite, start);
     TCase *stream = tcase_create("stream");
     tcase_add_test(stream, pg_source_transaction_is_handed_over_in_order);
+    tcase_add_test(stream, pg_source_origin_belongs_to_its_transaction);
+    tcase_add_test(stream, pg_source_origins_beyond_the_limit_are_not_shown);
     tcase_add_test(stream, pg_source_same_relation_again_is_no_new_version);
+    tcase_add_test(stream, pg_source_relation_with_other_labels_is_a_new_version);
     tcase_add_test(stream, pg_source_truncate_counts_a_seq_for_each_relation);
     tcase_add_test(stream, pg_source_truncate_blocked_goes_on_where_it_stopped);
     tcase_add_test(stream, pg_source_message_without_transaction_holds_the_boundary);

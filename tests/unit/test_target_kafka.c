@@ -272,13 +272,22 @@ START_TEST(records_with_tombstones_follow_what_takes_a_row_away)
 }
 END_TEST
 
+static void frame(struct bytes *framed, const char *key, const char *value)
+{
+    const struct record record = {.key = (const uint8_t *)key,
+                                  .key_size = key != NULL ? strlen(key) : 0,
+                                  .value = (const uint8_t *)value,
+                                  .value_size = value != NULL ? strlen(value) : 0};
+    record_append(framed, &record);
+}
+
 START_TEST(records_of_an_envelope_that_has_them_are_taken_apart)
 {
     struct bytes framed;
     bytes_init(&framed, 1000);
-    record_append(&framed, &(struct record){(const uint8_t *)"k", 1, (const uint8_t *)"v", 1});
-    record_append(&framed, &(struct record){(const uint8_t *)"k", 1, NULL, 0});
-    record_append(&framed, &(struct record){NULL, 0, (const uint8_t *)"w", 1});
+    frame(&framed, "k", "v");
+    frame(&framed, "k", NULL);
+    frame(&framed, NULL, "w");
     const struct event events[] = {{"public", "t", "{\"id\":2}", NULL, bytes_text(&framed), 'd'},
                                    {"public", "t", "{\"id\":2}", NULL, "no records", 'c'}};
     struct made made;
@@ -297,6 +306,154 @@ START_TEST(records_of_an_envelope_that_has_them_are_taken_apart)
     ck_assert_int_eq(made.status, FAN_POISON);
     unmake(&made);
     bytes_release(&framed);
+}
+END_TEST
+
+/* "name=value name=value" */
+static void check_headers(const struct made *made, size_t at, const char *expected)
+{
+    struct record_header header;
+    const struct kafka_record *record = &made->list.items[at];
+    size_t place = record->headers;
+    char text[1000] = "";
+    size_t size = 0;
+    while (records_header(&made->list, record, &place, &header)) {
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%.*s=%.*s",
+                                 size > 0 ? " " : "", (int)header.name_size, header.name,
+                                 (int)header.value_size, (const char *)header.value);
+        ck_assert_uint_lt(size, sizeof(text));
+    }
+    ck_assert_str_eq(text, expected);
+}
+
+static void frame_mark(struct bytes *framed, const char *value)
+{
+    const struct record mark = {.key = (const uint8_t *)"{\"id\":\"7:1\"}",
+                                .key_size = strlen("{\"id\":\"7:1\"}"),
+                                .value = (const uint8_t *)value,
+                                .value_size = strlen(value),
+                                .mark = true};
+    record_append(framed, &mark);
+}
+
+static const struct encode_settings marked = {
+    .transactions = true, .records = true, .debezium = {.topic_prefix = "shop"}};
+
+START_TEST(records_that_are_marks_go_to_their_own_topic)
+{
+    static char mine[] = "mine";
+    static char key[] = "${key.id}";
+    struct bytes framed[2];
+    for (size_t at = 0; at < 2; at++) {
+        bytes_init(&framed[at], 1000);
+        frame_mark(&framed[at], "BEGIN");
+        frame(&framed[at], "k", "v");
+        frame_mark(&framed[at], "END");
+    }
+    const struct event events[] = {
+        {"public", "t", "{\"id\":2}", NULL, bytes_text(&framed[0]), 'c'},
+        {"public", "u", "{\"id\":3}", NULL, bytes_text(&framed[1]), 'c'}};
+    static const char *const expected[2][6] = {
+        {"shop.transaction {\"id\":\"7:1\"} BEGIN", "cdc.public.t k v",
+         "shop.transaction {\"id\":\"7:1\"} END", "shop.transaction {\"id\":\"7:1\"} BEGIN",
+         "cdc.public.u k v", "shop.transaction {\"id\":\"7:1\"} END"},
+        {"mine {\"id\":\"7:1\"} BEGIN", "cdc.public.t 2 v", "mine {\"id\":\"7:1\"} END",
+         "mine {\"id\":\"7:1\"} BEGIN", "cdc.public.u 3 v", "mine {\"id\":\"7:1\"} END"}};
+    struct made made;
+    rig.context.records = true;
+    rig.context.encoding = &marked;
+    for (size_t round = 0; round < 2; round++) {
+        make(&made, events, 2);
+        ck_assert_int_eq(made.status, FAN_OK);
+        ck_assert_uint_eq(made.list.count, 6);
+        for (size_t at = 0; at < 6; at++) {
+            check_record(&made, at, expected[round][at]);
+            ck_assert_uint_eq(made.list.items[at].event, at / 3);
+        }
+        check_headers(&made, 0, "");
+        check_headers(&made, 1, "id=7-s-0000000000000100-00000001");
+        unmake(&made);
+        rig.options.topic_transactions = mine;
+        rig.options.key = key;
+    }
+    for (size_t at = 0; at < 2; at++) {
+        bytes_release(&framed[at]);
+    }
+}
+END_TEST
+
+START_TEST(records_that_are_marks_need_a_topic)
+{
+    struct bytes framed;
+    bytes_init(&framed, 1000);
+    frame_mark(&framed, "BEGIN");
+    frame(&framed, "k", "v");
+    const struct event event = {"public", "t", "{\"id\":2}", NULL, bytes_text(&framed), 'c'};
+    struct made made;
+    rig.context.records = true;
+    make(&made, &event, 1); /* a letter of a conf before */
+    ck_assert_int_eq(made.status, FAN_POISON);
+    unmake(&made);
+    bytes_release(&framed);
+
+    const struct encode_settings unnamed = {
+        .transactions = true, .records = true, .debezium = {.topic_prefix = "no topic"}};
+    struct record_rules rules;
+    struct fan_error error;
+    rig.context.encoding = &unnamed;
+    ck_assert_int_eq(record_rules_init(&rules, &rig.options, &rig.context, &error), FAN_FATAL);
+    ck_assert_str_eq(error.code, "KAFKA_TOPIC");
+    record_rules_release(&rules);
+}
+END_TEST
+
+START_TEST(records_have_the_headers_of_their_envelope)
+{
+    struct bytes framed;
+    struct bytes headers;
+    bytes_init(&framed, 1000);
+    bytes_init(&headers, 1000);
+    record_header_append(&headers, "old", (const uint8_t *)"{}", 2);
+    record_header_append(&headers, "none", NULL, 0);
+    const struct record record = {.value = (const uint8_t *)"v",
+                                  .value_size = 1,
+                                  .headers = headers.data,
+                                  .headers_size = headers.size};
+    struct record broken = record;
+    broken.headers_size--;
+    frame(&framed, "k", "w");
+    record_append(&framed, &record);
+    record_append(&framed, &record);
+    frame(&framed, "k", "w");
+    const struct event event = {"public", "t", "{\"id\":2}", NULL, bytes_text(&framed), 'u'};
+    struct made made;
+    rig.context.records = true;
+    make(&made, &event, 1);
+    ck_assert_int_eq(made.status, FAN_OK);
+    ck_assert_uint_eq(made.list.count, 4);
+    for (size_t at = 0; at < 4; at++) {
+        check_headers(&made, at,
+                      at == 1 || at == 2 ? "id=7-s-0000000000000100-00000001 old={} none="
+                                         : "id=7-s-0000000000000100-00000001");
+    }
+    unmake(&made);
+    bytes_clear(&framed);
+    record_append(&framed, &broken);
+    const struct event other = {"public", "t", "{\"id\":2}", NULL, bytes_text(&framed), 'u'};
+    make(&made, &other, 1);
+    ck_assert_int_eq(made.status, FAN_POISON);
+    unmake(&made);
+    bytes_release(&framed);
+    bytes_release(&headers);
+}
+END_TEST
+
+START_TEST(kafka_marks_take_an_envelope_of_records)
+{
+    ck_assert_ptr_null(kafka_target_type.marks_fault(&rig.options, "debezium"));
+    ck_assert_ptr_nonnull(kafka_target_type.marks_fault(&rig.options, "native"));
+    ck_assert_ptr_nonnull(kafka_target_type.marks_fault(&rig.options, "cloudevents"));
+    ck_assert(kafka_target_type.marks_apart);
 }
 END_TEST
 
@@ -572,6 +729,10 @@ int main(void)
     tcase_add_test(pure, records_with_tombstones_follow_what_takes_a_row_away);
     tcase_add_test(pure, records_of_an_envelope_that_has_them_are_taken_apart);
     tcase_add_test(pure, records_headers_are_read_as_they_were_written);
+    tcase_add_test(pure, records_that_are_marks_go_to_their_own_topic);
+    tcase_add_test(pure, records_that_are_marks_need_a_topic);
+    tcase_add_test(pure, records_have_the_headers_of_their_envelope);
+    tcase_add_test(pure, kafka_marks_take_an_envelope_of_records);
     tcase_add_loop_test(pure, records_of_events_without_a_place_are_refused, 0,
                         (int)(sizeof(refused) / sizeof(refused[0])));
     tcase_add_test(pure, records_that_are_too_large_are_refused_before_they_are_sent);

@@ -3,7 +3,9 @@
  *
  * Reads one event a line from standard input, lets JsonConverter check it against its own schema and
  * write it again, and answers each with one line: {"back": the event as Connect writes it, "after":
- * the columns of the new row with the Java values that they became, "fault": why it was refused}.
+ * the columns of the new row with the Java values that they became, "header": the text that it is as
+ * the value of a header, by the converter that Connect has for headers unless it is told otherwise,
+ * "fault": why it was refused}.
  */
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -22,9 +24,11 @@ import org.apache.kafka.connect.data.Field;
 import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.json.JsonConverter;
+import org.apache.kafka.connect.storage.SimpleHeaderConverter;
 
 public final class ReadEvents {
     private static final ObjectMapper MAPPER = new ObjectMapper();
+    private static final SimpleHeaderConverter HEADERS = new SimpleHeaderConverter();
 
     private static String text(Object value) {
         if (value instanceof BigDecimal decimal) {
@@ -69,6 +73,8 @@ public final class ReadEvents {
         SchemaAndValue event = converter.toConnectData("t", line.getBytes(StandardCharsets.UTF_8));
         ConnectSchema.validateValue(event.schema(), event.value());
         answer.set("back", MAPPER.readTree(converter.fromConnectData("t", event.schema(), event.value())));
+        byte[] header = HEADERS.fromConnectHeader("t", "h", event.schema(), event.value());
+        answer.put("header", new String(header, StandardCharsets.UTF_8));
         Struct value = (Struct) event.value();
         if (value.schema().field("after") != null && value.getStruct("after") != null) {
             describe(value.getStruct("after"), answer.putObject("after"));
