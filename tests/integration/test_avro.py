@@ -9,6 +9,7 @@ import pytest
 
 from pgfan_test.engine import pgfan
 from pgfan_test.process import free_port
+from pgfan_test.redis import RedisServer
 from pgfan_test.registry import Registry
 from pgfan_test.wait import holds_for, wait_until
 from test_debezium import SETUP, TYPES
@@ -102,6 +103,22 @@ def test_i22_lines_are_base64_and_marks_and_messages_have_schemas(scene, shared_
     said = [json.loads(line) for line in scene.records().lines()]
     assert len(said) == 6
     assert [shared_registry.decode(base64.b64decode(json.loads(line)))[1] for line in lines] == said
+
+
+def test_i22_redis_gets_messages_as_they_are(scene, directory, shared_registry):
+    server = RedisServer(directory).start()
+    scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    target = {"name": "redis", "type": "redis", "address": server.address, "stream": "cdc",
+              "format": "avro", "avro": {"registry": shared_registry.url},
+              "debezium": {"topic_prefix": scene.slot}}
+    scene.engine(conf_of(scene, target)).start()
+    scene.sql("INSERT INTO t SELECT generate_series(1, 300)")
+    scene.caught_up()
+    events = [dict(zip(fields[::2], fields[1::2]))[b"event"]
+              for _, fields in server.call("XRANGE", "cdc", "-", "+")]
+    server.kill9()
+    assert [shared_registry.decode(event)[1]["after"]["id"] for event in events] == [
+        *range(1, 301)]
 
 
 def test_i22_marks_and_headers_go_to_kafka(scene, cluster, shared_registry):
