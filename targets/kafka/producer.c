@@ -13,6 +13,7 @@ enum { TOPIC_BUCKETS = 1024, SYSLOG_ERROR = 3, SYSLOG_NOTICE = 5 };
 struct producer_topic {
     struct producer_topic *next;
     rd_kafka_topic_t *handle;
+    bool sought; /* it is new, and may not be there */
     char name[];
 };
 
@@ -364,15 +365,22 @@ rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const c
     return topic_ensure(producer, name, 1, &config, timeout_ms);
 }
 
+/* Where the topic of that name is, or would be. */
+static struct producer_topic **topic_link(const struct producer *producer, const char *name)
+{
+    uint32_t hash = crc32c(0, (const uint8_t *)name, strlen(name) + 1);
+    struct producer_topic **link = &producer->topics[hash % TOPIC_BUCKETS];
+    while (*link != NULL && strcmp((*link)->name, name) != 0) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
                                    rd_kafka_topic_t **ret_topic)
 {
     size_t size = strlen(name) + 1;
-    struct producer_topic **link =
-        &producer->topics[crc32c(0, (const uint8_t *)name, size) % TOPIC_BUCKETS];
-    while (*link != NULL && strcmp((*link)->name, name) != 0) {
-        link = &(*link)->next;
-    }
+    struct producer_topic **link = topic_link(producer, name);
     if (*link != NULL) {
         *ret_topic = (*link)->handle;
         return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -397,7 +405,38 @@ rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, 
         return rd_kafka_last_error();
     }
     *link = topic;
+    topic->sought = true;
     producer->topics_count++;
+    producer->sought_count++;
     *ret_topic = topic->handle;
     return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+bool producer_seek(struct producer *producer, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata;
+    /* Of the topics that the library knows, which takes note of the answer, too. */
+    if (rd_kafka_metadata(producer->handle, 0, NULL, &metadata, timeout_ms) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return false;
+    }
+    for (int at = 0; at < metadata->topic_cnt; at++) {
+        struct producer_topic *topic = *topic_link(producer, metadata->topics[at].topic);
+        if (topic != NULL && topic->sought && metadata->topics[at].partition_cnt > 0) {
+            topic->sought = false;
+            producer->sought_count--;
+        }
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return true;
+}
+
+void producer_seek_end(struct producer *producer)
+{
+    for (size_t bucket = 0; bucket < TOPIC_BUCKETS && producer->sought_count > 0; bucket++) {
+        for (struct producer_topic *at = producer->topics[bucket]; at != NULL; at = at->next) {
+            producer->sought_count -= at->sought;
+            at->sought = false;
+        }
+    }
 }

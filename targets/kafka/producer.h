@@ -41,6 +41,7 @@ struct producer {
     size_t record_max;              /* bytes of one: message.max.bytes */
     struct producer_topic **topics; /* owned hash table */
     size_t topics_count;
+    size_t sought_count; /* of them, those that no broker has shown, and are still looked for */
 
     /* The last thing that the library complained about since a record was delivered. */
     rd_kafka_resp_err_t trouble;
@@ -57,6 +58,17 @@ void producer_close(struct producer *producer);
 /* The topic of that name, created first if the conf says so, which may take until `timeout_ms`. */
 rd_kafka_resp_err_t producer_topic(struct producer *producer, const char *name, int timeout_ms,
                                    rd_kafka_topic_t **ret_topic);
+
+/*
+ * A topic is looked for from its first producer_topic() on: the library asks for it once, which makes a
+ * broker create it that does so by itself, and then once a second. Until it is there its records wait.
+ *
+ * Asks a broker for the topics that are looked for, which takes `timeout_ms` at the most. False: none
+ * answers.
+ */
+bool producer_seek(struct producer *producer, int timeout_ms) FAN_MUST_CHECK;
+/* From now on they are the library's business. */
+void producer_seek_end(struct producer *producer);
 
 /* Makes sure that there is a checkpoint topic of that name: compacted, of one partition. */
 rd_kafka_resp_err_t producer_checkpoint_topic(struct producer *producer, const char *name,

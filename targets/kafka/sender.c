@@ -18,7 +18,8 @@
 #include "targets/kafka/fault.h"
 #include "targets/kafka/state.h"
 
-enum { IDLE_MS = 1000, TOPIC_MS = 5000 }; /* the second while nothing else is done */
+/* While the second and the third last nothing else is done, but that reports are taken. */
+enum { IDLE_MS = 1000, TOPIC_MS = 5000, SEEK_US = 1000000, SEEK_PAUSE_MS = 5 };
 
 static int topic_patience_ms(const struct kafka_request *request)
 {
@@ -121,6 +122,23 @@ static rd_kafka_resp_err_t record_send(struct kafka_request *request,
     return code;
 }
 
+/* New topics are there at once, or a few milliseconds later; the library would look a second later. */
+static void seek_topics(struct kafka_request *request)
+{
+    struct producer *producer = &request->target->producer;
+    int64_t now_us = clock_monotonic_us();
+    int64_t left_us = request->deadline_us - now_us;
+    left_us = left_us < SEEK_US ? left_us : SEEK_US;
+    int64_t until_us = now_us + left_us;
+    while (request->open > 0 && producer->sought_count > 0 && left_us > 0 &&
+           !sender_is_stopping(request->target) &&
+           producer_seek(producer, (int)(left_us / 1000) + 1)) {
+        producer_serve(producer, producer->sought_count > 0 ? SEEK_PAUSE_MS : 0);
+        left_us = until_us - clock_monotonic_us();
+    }
+    producer_seek_end(producer);
+}
+
 rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first)
 {
     struct kafka_target *kafka = request->target;
@@ -143,6 +161,7 @@ rd_kafka_resp_err_t sender_hand_over(struct kafka_request *request, size_t first
             request->open += code == RD_KAFKA_RESP_ERR_NO_ERROR;
         }
     }
+    seek_topics(request);
     return code;
 }
 

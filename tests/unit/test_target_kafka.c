@@ -10,8 +10,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "encode/record.h"
 #include "model/change.h"
 #include "targets/kafka/fault.h"
@@ -700,6 +703,71 @@ START_TEST(kafka_topics_that_it_may_not_create_may_be_there)
 }
 END_TEST
 
+static void reported(void *context, rd_kafka_resp_err_t code)
+{
+    (void)context;
+    (void)code;
+    ck_abort_msg("nothing was sent");
+}
+
+/* Whether the library knows the partitions of the topic: then it refuses one that there is not. */
+static bool is_known(rd_kafka_topic_t *of)
+{
+    return rd_kafka_produce(of, 1000, RD_KAFKA_MSG_F_COPY, (char[]){"v"}, 1, NULL, 0, NULL) != 0 &&
+           rd_kafka_last_error() == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
+START_TEST(kafka_new_topics_are_looked_for_until_they_are_there)
+{
+    struct redactor redactor = {0};
+    struct statistics statistics = {0};
+    const struct producer_setup producer_setup = {.options = &rig.options,
+                                                  .context = &rig.context,
+                                                  .redactor = &redactor,
+                                                  .events_fd = eventfd(0, EFD_CLOEXEC),
+                                                  .reported = reported,
+                                                  .statistics = &statistics};
+    struct producer producer;
+    struct fan_error error;
+    rd_kafka_topic_t *soon;
+    rd_kafka_topic_t *never;
+    ck_assert_int_ge(producer_setup.events_fd, 0);
+    ck_assert_int_eq(producer_open(&producer, &producer_setup, &error), FAN_OK);
+    rd_kafka_mock_cluster_t *cluster = rd_kafka_handle_mock_cluster(producer.handle);
+    rd_kafka_mock_topic_set_error(cluster, "soon", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    rd_kafka_mock_topic_set_error(cluster, "never", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    ck_assert_int_eq(producer_topic(&producer, "soon", 1, &soon), RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_int_eq(producer_topic(&producer, "never", 1, &never), RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert(producer_seek(&producer, PATIENCE_S * 1000));
+    ck_assert_uint_eq(producer.sought_count, 2);
+    rd_kafka_mock_topic_set_error(cluster, "soon", RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert(producer_seek(&producer, PATIENCE_S * 1000));
+    ck_assert_uint_eq(producer.sought_count, 1);
+    ck_assert(is_known(soon));
+    producer_seek_end(&producer);
+    ck_assert_uint_eq(producer.sought_count, 0);
+    ck_assert_int_eq(producer_topic(&producer, "never", 1, &never), RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_uint_eq(producer.sought_count, 0); /* it is not new */
+    producer_close(&producer);
+    (void)close(producer_setup.events_fd); /* an eventfd has nothing to lose */
+}
+END_TEST
+
+/* It is said, and holds nothing up that comes later. */
+START_TEST(kafka_a_topic_that_does_not_come_to_be_fails_its_request)
+{
+    start();
+    rd_kafka_mock_topic_set_error(mock(), "cdc.public.t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    ck_assert_int_eq(deliver(one, 1), FAN_RETRY);
+    ck_assert_str_ne(rig.answer.error.hint, "");
+    rd_kafka_mock_topic_set_error(mock(), "cdc.public.t", RD_KAFKA_RESP_ERR_NO_ERROR);
+    int64_t end_us = clock_monotonic_us() + (int64_t)PATIENCE_S * SECOND_US;
+    while (deliver(three, 3) != FAN_OK) { /* the library looks for it once a second */
+        ck_assert_int_lt(clock_monotonic_us(), end_us);
+    }
+}
+END_TEST
+
 START_TEST(kafka_exactly_once_commits_and_aborts)
 {
     rig.options.delivery = KAFKA_EXACTLY_ONCE;
@@ -752,6 +820,8 @@ int main(void)
     tcase_add_test(requests, kafka_a_stop_ends_what_is_open_without_an_answer);
     tcase_add_test(requests, kafka_has_so_many_requests_open_at_the_most);
     tcase_add_test(requests, kafka_topics_that_it_may_not_create_may_be_there);
+    tcase_add_test(requests, kafka_new_topics_are_looked_for_until_they_are_there);
+    tcase_add_test(requests, kafka_a_topic_that_does_not_come_to_be_fails_its_request);
     tcase_add_test(requests, kafka_exactly_once_commits_and_aborts);
     suite_add_tcase(suite, requests);
     return suite_run_all(suite);
