@@ -53,8 +53,8 @@ static bool is_digit(uint8_t byte)
 /* The UTF-16 units of a sequence, which is what the modes of Debezium count in. */
 static size_t units_of(const uint8_t *bytes, size_t size, uint16_t units[2])
 {
-    static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t point = size > 0 ? bytes[0] & masks[size] : bytes[0];
+    static const uint8_t masks[] = {0xff, 0x7f, 0x1f, 0x0f, 0x07}; /* 0: no sequence, a byte */
+    uint32_t point = bytes[0] & masks[size];
     for (size_t i = 1; i < size; i++) {
         point = point << 6 | (bytes[i] & 0x3f);
     }

@@ -258,6 +258,14 @@ static double read_float(struct reading *reading, bool single)
 
 /* ---- what holds others ---- */
 
+/* Reads a value that a call of avro-c has given, if it has. */
+static void read_child(struct reading *reading, avro_value_t *child)
+{
+    if (reading->status == FAN_OK && child->iface != NULL) {
+        read_value(reading, child);
+    }
+}
+
 static void read_record(struct reading *reading, avro_value_t *value)
 {
     size_t count = 0;
@@ -265,7 +273,7 @@ static void read_record(struct reading *reading, avro_value_t *value)
     check(reading, avro_value_get_size(value, &count));
     (void)take(reading, pair ? '[' : '{'); /* what fails is kept in `reading`, here and below */
     for (size_t i = 0; i < count && reading->status == FAN_OK; i++) {
-        avro_value_t field;
+        avro_value_t field = {NULL, NULL};
         if (i > 0) {
             (void)take(reading, ',');
         }
@@ -274,9 +282,7 @@ static void read_record(struct reading *reading, avro_value_t *value)
             (void)take(reading, ':');
         }
         check(reading, avro_value_get_by_index(value, i, &field, NULL));
-        if (reading->status == FAN_OK) {
-            read_value(reading, &field);
-        }
+        read_child(reading, &field);
     }
     (void)take(reading, pair ? ']' : '}');
 }
@@ -286,15 +292,13 @@ static void read_array(struct reading *reading, avro_value_t *value)
     bool first = true;
     (void)take(reading, '[');
     while (reading->status == FAN_OK && !looks_at(reading, ']')) {
-        avro_value_t element;
+        avro_value_t element = {NULL, NULL};
         if (!first) {
             (void)take(reading, ',');
         }
         first = false;
         check(reading, avro_value_append(value, &element, NULL));
-        if (reading->status == FAN_OK) {
-            read_value(reading, &element);
-        }
+        read_child(reading, &element);
     }
     (void)take(reading, ']');
 }
@@ -304,7 +308,7 @@ static void read_map(struct reading *reading, avro_value_t *value)
     bool first = true;
     (void)take(reading, '{');
     while (reading->status == FAN_OK && !looks_at(reading, '}')) {
-        avro_value_t element;
+        avro_value_t element = {NULL, NULL};
         if (!first) {
             (void)take(reading, ',');
         }
@@ -314,22 +318,20 @@ static void read_map(struct reading *reading, avro_value_t *value)
                                           NULL, NULL));
             (void)take(reading, ':');
         }
-        if (reading->status == FAN_OK) {
-            read_value(reading, &element);
-        }
+        read_child(reading, &element);
     }
     (void)take(reading, '}');
 }
 
 static void read_union(struct reading *reading, avro_value_t *value)
 {
-    avro_value_t branch;
+    avro_value_t branch = {NULL, NULL};
     avro_schema_t first = avro_schema_union_branch(avro_value_get_schema(value), 0);
     int null_branch = first != NULL && avro_typeof(first) == AVRO_NULL ? 0 : 1;
     bool none = take_word(reading, "null");
     check(reading, avro_value_set_branch(value, none ? null_branch : 1 - null_branch, &branch));
-    if (reading->status == FAN_OK && !none) {
-        read_value(reading, &branch);
+    if (!none) {
+        read_child(reading, &branch);
     }
 }
 

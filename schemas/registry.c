@@ -76,7 +76,7 @@ static struct entry *book_add(struct schema_registry *registry, const char *subj
     struct entry *entry = calloc(1, sizeof(*entry));
     struct entry **entries =
         registry->entries_count < SCHEMAS_MAX
-            ? realloc(registry->entries, (registry->entries_count + 1) * sizeof(*entries))
+            ? realloc(registry->entries, (registry->entries_count + 1) * sizeof(struct entry *))
             : NULL;
     if (entries != NULL) {
         registry->entries = entries;
