@@ -190,6 +190,16 @@ static bool has_format(const struct settings_target *target, const char *format)
     return target->format != NULL && strcmp(target->format, format) == 0;
 }
 
+/* As is_default(). */
+static bool is_default_avro(const struct settings_avro *avro)
+{
+    return avro->registry == NULL && avro->username == NULL &&
+           secret_reveal(&avro->password) == NULL && secret_reveal(&avro->bearer_token) == NULL &&
+           avro->client_cert == NULL && avro->client_key == NULL && avro->ca == NULL &&
+           avro->register_schemas && !avro->allow_http && avro->subjects == 0 && avro->names == 0 &&
+           avro->timeout_us == SETTINGS_AVRO_TIMEOUT_US;
+}
+
 static void check_avro(const struct conf_decoder *decoder, const struct conf_node *node,
                        const struct settings_target *target)
 {
@@ -202,7 +212,7 @@ static void check_avro(const struct conf_decoder *decoder, const struct conf_nod
                         "add `avro: {registry: http://registry.internal:8081}`",
                         "format \"avro\" needs the address of a schema registry");
     }
-    if (!avro && section != NULL && (settings->registry != NULL || settings->username != NULL)) {
+    if (!avro && section != NULL && !is_default_avro(settings)) {
         conf_report_add(decoder->report, CONF_ERROR, &section->key_place,
                         "add \"format: avro\", or remove the section",
                         "section \"avro\" belongs to \"format: avro\"");

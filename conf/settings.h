@@ -79,6 +79,8 @@ struct settings_debezium {
     char *topic_prefix; /* NULL: the name of the source */
 };
 
+enum { SETTINGS_AVRO_TIMEOUT_US = 10000000 }; /* the default of `timeout` */
+
 /* Of targets with `format: avro`; subjects and names are those of encode/avro_settings.h. */
 struct settings_avro {
     char *registry; /* URL */
@@ -89,6 +91,7 @@ struct settings_avro {
     char *client_key;
     char *ca;
     bool register_schemas; /* key `register` */
+    bool allow_http;
     int subjects;
     int names;
     int64_t timeout_us;

@@ -672,6 +672,11 @@ static const char *check_avro(const void *section, const char **ret_key)
     if (bearer && basic) {
         return "a schema registry is asked with a token or with a user, not with both";
     }
+    *ret_key = "registry";
+    if (http && avro->registry != NULL && (basic || bearer) && !avro->allow_http) {
+        return "a password or token would go over the network in clear text: use https://, or set "
+               "\"allow_http: true\" where nobody listens";
+    }
     *ret_key = "password";
     return secret_reveal(&avro->password) != NULL && !basic ? "a password needs its \"username\""
                                                             : NULL;
@@ -725,6 +730,13 @@ static const struct conf_option avro_options[] = {
      .help = "A PEM file with the authorities that may have signed the registry's certificate. "
              "Unset: the system's.",
      .example = "/etc/pgfan/internal-ca.pem"},
+    {.key = "allow_http",
+     .type = CONF_BOOL,
+     .offset = offsetof(struct settings_avro, allow_http),
+     .value_default = "false",
+     .help = "Whether `password` or `bearer_token` may go to a registry whose address begins with "
+             "http://, so in clear text.",
+     .example = "true"},
     {.key = "register",
      .type = CONF_BOOL,
      .offset = offsetof(struct settings_avro, register_schemas),

@@ -199,15 +199,21 @@ static enum fan_status other_shape_make(const struct avro *avro, struct avro_sha
     return shape_make(avro, shape, &connect, topic, is_key, reterr);
 }
 
+/* What an event is written with. */
+struct parts {
+    struct avro_pair *pair;
+    const char *kind; /* in the place of a table's name; NULL: of a table */
+    const struct relation *relation;
+};
+
 /* The schemas of what the change is, and what stands in the place of a table's name. */
-static enum fan_status pair_of(struct avro *avro, const struct change *change,
-                               struct avro_pair **ret_pair, const char **ret_kind,
-                               struct fan_error *reterr)
+static enum fan_status parts_of(struct avro *avro, const struct change *change,
+                                struct parts *ret_parts, struct fan_error *reterr)
 {
     if (change->relation == NULL) {
         bool gap = change->op == CHANGE_GAP;
-        *ret_pair = gap ? &avro->gap : &avro->message;
-        *ret_kind = gap ? "gap" : "message";
+        *ret_parts = (struct parts){.pair = gap ? &avro->gap : &avro->message,
+                                    .kind = gap ? "gap" : "message"};
         return FAN_OK;
     }
     void **place = relation_map_at(&avro->tables, change->relation);
@@ -217,45 +223,59 @@ static enum fan_status pair_of(struct avro *avro, const struct change *change,
     if (place == NULL || *place == NULL) {
         return fan_fail(reterr, FAN_RETRY, "could not encode an event: out of memory");
     }
-    *ret_pair = *place;
-    *ret_kind = NULL;
+    *ret_parts = (struct parts){.pair = *place, .relation = change->relation};
     return FAN_OK;
 }
 
 /* ---- events ---- */
 
-/* One key or value: its JSON becomes a message at the end of `out`. `kind`: NULL for a table's. */
-static enum fan_status part_write(struct avro *avro, struct avro_shape *shape, const char *kind,
-                                  const struct relation *relation, bool is_key, const uint8_t *json,
-                                  size_t json_size, struct bytes *out, struct fan_error *reterr)
+/* The shape of the event's keys or values, made at its first use, with its number. */
+static enum fan_status shape_find(struct avro *avro, const struct parts *parts, bool is_key,
+                                  struct avro_shape **ret_shape, struct fan_error *reterr)
 {
+    struct avro_shape *shape = is_key ? &parts->pair->key : &parts->pair->value;
     enum fan_status status = FAN_OK;
     if (!shape->made) {
-        status = kind == NULL ? table_shape_make(avro, shape, relation, is_key, reterr)
-                              : other_shape_make(avro, shape, kind, is_key, reterr);
+        status = parts->kind == NULL
+                     ? table_shape_make(avro, shape, parts->relation, is_key, reterr)
+                     : other_shape_make(avro, shape, parts->kind, is_key, reterr);
     }
+    *ret_shape = shape;
+    return status != FAN_OK ? status : avro_shape_find(shape, avro->settings.ids, reterr);
+}
+
+/* One key or value: its JSON becomes a message at the end of `out`. */
+static enum fan_status part_write(struct avro *avro, const struct parts *parts, bool is_key,
+                                  const uint8_t *json, size_t json_size, struct bytes *out,
+                                  struct fan_error *reterr)
+{
+    struct avro_shape *shape;
+    enum fan_status status = shape_find(avro, parts, is_key, &shape, reterr);
     return status != FAN_OK ? status
                             : avro_shape_write(shape, avro->settings.ids, json, json_size,
                                                &avro->scratch, out, reterr);
 }
 
-static enum fan_status record_write(struct avro *avro, struct avro_pair *pair, const char *kind,
-                                    const struct relation *relation, const struct record *record,
-                                    struct bytes *out, struct fan_error *reterr)
+static enum fan_status record_write(struct avro *avro, const struct parts *parts,
+                                    const struct record *record, struct bytes *out,
+                                    struct fan_error *reterr)
 {
     struct record written = *record;
     enum fan_status status = FAN_OK;
     bytes_clear(&avro->key);
     bytes_clear(&avro->value);
     if (record->key != NULL) {
-        status = part_write(avro, &pair->key, kind, relation, true, record->key, record->key_size,
-                            &avro->key, reterr);
+        status = part_write(avro, parts, true, record->key, record->key_size, &avro->key, reterr);
         written.key = avro->key.data;
         written.key_size = avro->key.size;
     }
+    if (record->value != NULL && status == FAN_AGAIN) {
+        struct avro_shape *shape;
+        (void)shape_find(avro, parts, false, &shape, NULL); /* asked for, too: one wait for both */
+    }
     if (record->value != NULL && status == FAN_OK) {
-        status = part_write(avro, &pair->value, kind, relation, false, record->value,
-                            record->value_size, &avro->value, reterr);
+        status =
+            part_write(avro, parts, false, record->value, record->value_size, &avro->value, reterr);
         written.value = avro->value.data;
         written.value_size = avro->value.size;
     }
@@ -266,8 +286,7 @@ static enum fan_status record_write(struct avro *avro, struct avro_pair *pair, c
 }
 
 /* What stands in avro->json, as messages. */
-static enum fan_status event_write(struct avro *avro, struct avro_pair *pair, const char *kind,
-                                   const struct relation *relation, struct bytes *out,
+static enum fan_status event_write(struct avro *avro, const struct parts *parts, struct bytes *out,
                                    struct fan_error *reterr)
 {
     const struct bytes *json = &avro->json;
@@ -276,7 +295,7 @@ static enum fan_status event_write(struct avro *avro, struct avro_pair *pair, co
         struct record record;
         size_t at = 0;
         while (status == FAN_OK && record_next(json->data, json->size, &at, &record)) {
-            status = record_write(avro, pair, kind, relation, &record, out, reterr);
+            status = record_write(avro, parts, &record, out, reterr);
         }
         return status;
     }
@@ -284,8 +303,7 @@ static enum fan_status event_write(struct avro *avro, struct avro_pair *pair, co
     if (!avro->octets) {
         bytes_clear(value);
     }
-    status = part_write(avro, &pair->value, kind, relation, false, json->data, json->size, value,
-                        reterr);
+    status = part_write(avro, parts, false, json->data, json->size, value, reterr);
     if (status == FAN_OK && !avro->octets) {
         json_write_base64(out, value->data, value->size);
     }
@@ -314,6 +332,9 @@ static enum fan_status finish(struct avro *avro, struct bytes *out, size_t start
     if (status != FAN_OK) {
         bytes_truncate(out, start);
     }
+    if (status == FAN_POISON) {
+        fan_error_annotate(reterr, "NO_FORM", NULL); /* whatever it was: its letter is JSON */
+    }
     return status;
 }
 
@@ -322,18 +343,17 @@ static enum fan_status avro_encode(struct encoder *encoder, const struct change 
 {
     struct avro *avro = (struct avro *)encoder;
     size_t start = out->size;
-    struct avro_pair *pair = NULL;
-    const char *kind = NULL;
+    struct parts parts;
     if (avro->lenient) {
         return debezium_encoder.encode(avro->inner, change, out, reterr);
     }
     bytes_clear(&avro->json);
     enum fan_status status = debezium_encoder.encode(avro->inner, change, &avro->json, reterr);
     if (status == FAN_OK) {
-        status = pair_of(avro, change, &pair, &kind, reterr);
+        status = parts_of(avro, change, &parts, reterr);
     }
     if (status == FAN_OK) {
-        status = event_write(avro, pair, kind, change->relation, out, reterr);
+        status = event_write(avro, &parts, out, reterr);
     }
     return finish(avro, out, start, status, reterr);
 }
@@ -347,7 +367,8 @@ static enum fan_status avro_mark(struct encoder *encoder, enum txn_mark mark,
     bytes_clear(&avro->json);
     enum fan_status status = debezium_encoder.mark(avro->inner, mark, change, &avro->json, reterr);
     if (status == FAN_OK) {
-        status = event_write(avro, &avro->mark, "transaction", NULL, out, reterr);
+        const struct parts parts = {.pair = &avro->mark, .kind = "transaction"};
+        status = event_write(avro, &parts, out, reterr);
     }
     return finish(avro, out, start, status, reterr);
 }

@@ -25,7 +25,8 @@ enum {
 
 struct making {
     enum avro_names names;
-    json_t *defined; /* the full names of the records so far */
+    json_t *defined; /* the full names of the records so far, each with its Connect fields */
+    bool columns;    /* the fields at hand are columns, whose names are made fit */
     enum fan_status status;
     struct fan_error *reterr;
 };
@@ -35,6 +36,7 @@ static json_t *type_of(struct making *making, const json_t *node, const char *sp
 static json_t *fail(struct making *making, const char *what)
 {
     making->status = fan_fail(making->reterr, FAN_POISON, "cannot make an Avro schema: %s", what);
+    fan_error_annotate(making->reterr, "NO_FORM", NULL);
     return NULL;
 }
 
@@ -85,17 +87,15 @@ static void append_name(struct bytes *out, const char *name, enum avro_names nam
 {
     const uint8_t *at = (const uint8_t *)name;
     const uint8_t *end = at + strlen(name);
-    bool first = true;
     while (at < end) {
         size_t size = utf8_sequence(at, (size_t)(end - at));
         bool underscore = *at == '_' && names == AVRO_NAMES_REPLACE;
-        bool dot = *at == '.' && dots;
-        if (dot || underscore || is_letter(*at) || (is_digit(*at) && !first)) {
+        bool first = at == (const uint8_t *)name; /* of all parts, as in Debezium's adjustment */
+        if ((*at == '.' && dots) || underscore || is_letter(*at) || (is_digit(*at) && !first)) {
             bytes_append_char(out, (char)*at);
         } else {
             append_replaced(out, at, size, names);
         }
-        first = dot;
         at += size > 0 ? size : 1;
     }
 }
@@ -205,9 +205,9 @@ static json_t *default_of(const json_t *node)
     if (strcmp(type, "bytes") == 0) {
         return octets_of(value);
     }
-    bool number = strcmp(type, "float") == 0 || strcmp(type, "double") == 0;
-    if (number && !json_is_number(value)) {
-        return NULL; /* NaN and infinities have no form in a schema */
+    if (strcmp(type, "float") == 0 || strcmp(type, "double") == 0) {
+        /* 0.0, as Connect has it; NaN and infinities have no form in a schema. */
+        return json_is_number(value) ? json_real(json_number_value(value)) : NULL;
     }
     return json_incref(value);
 }
@@ -217,12 +217,13 @@ static json_t *field_of(struct making *making, const char *name, const json_t *n
                         const char *space)
 {
     json_t *field = json_object();
+    json_t *fit = making->columns ? name_of(making, name, false) : json_string(name);
     json_t *made = field != NULL ? type_of(making, node, space) : NULL;
     json_t *value = default_of(node);
     if (value == NULL && is_optional(node)) {
         value = json_null();
     }
-    if (made == NULL || json_object_set_new(field, "name", name_of(making, name, false)) != 0 ||
+    if (made == NULL || json_object_set(field, "name", fit) != 0 ||
         json_object_set(field, "type", made) != 0 ||
         (value != NULL && json_object_set(field, "default", value) != 0)) {
         json_decref(field);
@@ -230,6 +231,7 @@ static json_t *field_of(struct making *making, const char *name, const json_t *n
     }
     json_decref(value);
     json_decref(made);
+    json_decref(fit);
     return field;
 }
 
@@ -255,21 +257,24 @@ static bool add_field(struct making *making, json_t *fields, json_t *taken, json
 }
 
 /* {"type":"record","name":...,"namespace":...}, or its name if it stands in the schema already; then
- * `*ret_known`. `space` is where the outer record is. */
-static json_t *record_head(struct making *making, const char *full_name, const char *space,
-                           bool *ret_known)
+ * `*ret_known`. `space` is where the outer record is, `content` what Connect has in this one. */
+static json_t *record_head(struct making *making, const char *full_name, json_t *content,
+                           const char *space, bool *ret_known)
 {
     const char *dot = strrchr(full_name, '.');
     size_t space_size = dot != NULL ? (size_t)(dot - full_name) : 0;
     const char *name = dot != NULL ? dot + 1 : full_name;
     bool same_space =
         space != NULL && strlen(space) == space_size && memcmp(space, full_name, space_size) == 0;
-    *ret_known = json_object_get(making->defined, full_name) != NULL;
-    if (*ret_known) {
-        return json_string(same_space ? name : full_name);
+    const json_t *known = json_object_get(making->defined, full_name);
+    *ret_known = known != NULL;
+    if (known != NULL) {
+        return json_equal(known, content)
+                   ? json_string(same_space ? name : full_name)
+                   : fail(making, "two records of one name have different fields");
     }
     json_t *record = json_pack("{s:s, s:s}", "type", "record", "name", name);
-    bool fine = json_object_set_new(making->defined, full_name, json_true()) == 0;
+    bool fine = json_object_set(making->defined, full_name, content) == 0;
     if (!same_space && dot != NULL) {
         fine = json_object_set_new(record, "namespace", json_stringn(full_name, space_size)) == 0 &&
                fine;
@@ -279,6 +284,14 @@ static json_t *record_head(struct making *making, const char *full_name, const c
         return NULL;
     }
     return record;
+}
+
+/* Whether a struct is a row or a key of a table: its fields are columns, and only these have names that
+ * Avro may not allow. */
+static bool is_row(const char *full_name)
+{
+    const char *dot = strrchr(full_name, '.');
+    return dot != NULL && (strcmp(dot, ".Value") == 0 || strcmp(dot, ".Key") == 0);
 }
 
 /* Where the records inside of that one are. */
@@ -295,10 +308,12 @@ static json_t *struct_fields(struct making *making, const json_t *node, const ch
 {
     json_t *fields = json_array();
     json_t *taken = json_object();
+    bool columns = is_row(text_at(node, "name"));
     size_t index;
     json_t *field;
     json_array_foreach(json_object_get(node, "fields"), index, field)
     {
+        making->columns = columns; /* again: a field may have been a struct */
         json_t *made = field_of(making, text_at(field, "field"), field, space);
         if (!add_field(making, fields, taken, made)) {
             json_decref(fields);
@@ -319,7 +334,8 @@ static json_t *struct_of(struct making *making, const json_t *node, const char *
     if (name == NULL) {
         return NULL;
     }
-    json_t *record = record_head(making, json_string_value(name), space, ret_known);
+    json_t *record = record_head(making, json_string_value(name), json_object_get(node, "fields"),
+                                 space, ret_known);
     if (record != NULL && !*ret_known && space_of(json_string_value(name), inner)) {
         json_t *fields = struct_fields(making, node, inner);
         if (fields == NULL || json_object_set_new(record, "fields", fields) != 0) {
@@ -336,11 +352,16 @@ static json_t *pairs_of(struct making *making, const json_t *node, const char *s
 {
     static const char entry[] = NAMELESS_SPACE ".MapEntry";
     bool known;
-    json_t *record = record_head(making, entry, space, &known);
+    json_t *keys = json_object_get(node, "keys");
+    json_t *values = json_object_get(node, "values");
+    json_t *content = json_pack("[O, O]", keys, values);
+    json_t *record = content != NULL ? record_head(making, entry, content, space, &known) : NULL;
+    json_decref(content);
     if (record != NULL && !known) {
         json_t *fields = json_array();
-        json_t *key = field_of(making, "key", json_object_get(node, "keys"), NAMELESS_SPACE);
-        json_t *value = field_of(making, "value", json_object_get(node, "values"), NAMELESS_SPACE);
+        making->columns = false;
+        json_t *key = field_of(making, "key", keys, NAMELESS_SPACE);
+        json_t *value = field_of(making, "value", values, NAMELESS_SPACE);
         bool fine = key != NULL && json_array_append(fields, key) == 0 && value != NULL &&
                     json_array_append(fields, value) == 0 &&
                     json_object_set(record, "fields", fields) == 0;
@@ -485,7 +506,11 @@ enum fan_status avro_schema_make(const char *connect, size_t connect_size, enum 
     size_t start = out->size;
     struct making making = {
         .names = names, .defined = json_object(), .status = FAN_OK, .reterr = reterr};
-    json_t *node = json_loadb(connect, connect_size, 0, NULL);
+    json_error_t fault;
+    json_t *node = json_loadb(connect, connect_size, 0, &fault);
+    if (node == NULL && json_error_code(&fault) != json_error_out_of_memory) {
+        (void)fail(&making, fault.text); /* NULL, as `made` below */
+    }
     json_t *made = making.defined != NULL && node != NULL ? type_of(&making, node, NULL) : NULL;
     bool fine = made != NULL &&
                 json_dump_callback(made, append_dumped, out,

@@ -1,5 +1,8 @@
 #include "encode/avro_shape.h"
 
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "encode/avro_schema.h"
@@ -8,6 +11,7 @@
 enum {
     SCHEMA_MAX = 16 * 1024 * 1024, /* as debezium_table.c */
     SUBJECT_MAX = 4096,
+    VALUE_KEPT_MAX = 1024 * 1024,
 };
 
 void avro_shape_release(struct avro_shape *shape)
@@ -43,21 +47,57 @@ static void make_subject(struct avro_shape *shape, enum avro_subjects subjects, 
     }
 }
 
-/* Has avro-c read the schema, which checks it. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the schema, which is ours */
+static void drop_defaults(json_t *node)
+{
+    size_t index;
+    json_t *item;
+    const char *key;
+    if (json_is_array(node)) {
+        json_array_foreach(node, index, item)
+        {
+            drop_defaults(item);
+        }
+        return;
+    }
+    (void)json_object_del(node, "default"); /* it may not be there */
+    (void)json_object_del(node, "connect.default");
+    json_object_foreach(node, key, item)
+    {
+        drop_defaults(item);
+    }
+}
+
+/* Has avro-c read the schema, which checks it. Defaults are for readers: avro-c makes nothing of them,
+ * and takes no NUL in them. */
 static enum fan_status load(struct avro_shape *shape, struct fan_error *reterr)
 {
-    if (avro_schema_from_json_length((const char *)shape->text.data, shape->text.size,
-                                     &shape->schema) != 0) {
-        shape->schema = NULL;
-        return fan_fail(reterr, FAN_POISON,
-                        "cannot use an Avro schema: a name in it is not one that Avro allows");
+    json_t *schema = json_loadb((const char *)shape->text.data, shape->text.size,
+                                JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    drop_defaults(schema);
+    char *text = json_dumps(schema, JSON_COMPACT | JSON_ENCODE_ANY); /* NULL of NULL */
+    json_decref(schema);
+    if (text == NULL) {
+        return fan_fail(reterr, FAN_RETRY, "could not make an Avro schema: out of memory");
     }
-    shape->iface = avro_generic_class_from_schema(shape->schema);
-    if (shape->iface == NULL || avro_generic_value_new(shape->iface, &shape->value) != 0) {
-        shape->value.iface = NULL;
-        return fan_fail(reterr, FAN_RETRY, "could not make an Avro value: out of memory");
+    int result = avro_schema_from_json_length(text, strlen(text), &shape->schema);
+    free(text);
+    if (result != 0) {
+        shape->schema = NULL;
+        return fan_fail(reterr, result == ENOMEM ? FAN_RETRY : FAN_POISON,
+                        "cannot use an Avro schema: avro-c does not take it: %s", strerror(result));
     }
     return FAN_OK;
+}
+
+/* An empty value. */
+static bool make_value(struct avro_shape *shape)
+{
+    if (avro_generic_value_new(shape->iface, &shape->value) != 0) {
+        shape->value.iface = NULL;
+        return false;
+    }
+    return true;
 }
 
 enum fan_status avro_shape_init(struct avro_shape *shape, const struct avro_settings *settings,
@@ -71,6 +111,12 @@ enum fan_status avro_shape_init(struct avro_shape *shape, const struct avro_sett
                                               settings->names, &fresh.text, reterr);
     if (status == FAN_OK) {
         status = load(&fresh, reterr);
+    }
+    if (status == FAN_OK) {
+        fresh.iface = avro_generic_class_from_schema(fresh.schema);
+        if (fresh.iface == NULL || !make_value(&fresh)) {
+            status = fan_fail(reterr, FAN_RETRY, "could not make an Avro value: out of memory");
+        }
     }
     if (status == FAN_OK) {
         make_subject(&fresh, settings->subjects, topic, is_key);
@@ -88,8 +134,8 @@ enum fan_status avro_shape_init(struct avro_shape *shape, const struct avro_sett
     return FAN_OK;
 }
 
-static enum fan_status find_id(struct avro_shape *shape, struct schema_ids *ids,
-                               struct fan_error *reterr)
+enum fan_status avro_shape_find(struct avro_shape *shape, struct schema_ids *ids,
+                                struct fan_error *reterr)
 {
     if (shape->known) {
         return FAN_OK;
@@ -134,7 +180,14 @@ static enum fan_status fill(struct avro_shape *shape, const uint8_t *json, size_
                             struct bytes *scratch, struct fan_error *reterr)
 {
     enum fan_status status = FAN_RETRY;
-    if (avro_value_reset(&shape->value) == 0) {
+    if (shape->large) { /* a reset would keep its memory */
+        avro_value_decref(&shape->value);
+        shape->value.iface = NULL;
+    }
+    bool fresh =
+        shape->value.iface != NULL ? avro_value_reset(&shape->value) == 0 : make_value(shape);
+    shape->large = json_size > VALUE_KEPT_MAX;
+    if (fresh) {
         status = avro_value_fill(&shape->value, json, json_size, scratch);
     }
     if (status == FAN_POISON) {
@@ -152,7 +205,7 @@ enum fan_status avro_shape_write(struct avro_shape *shape, struct schema_ids *id
                                  struct bytes *out, struct fan_error *reterr)
 {
     size_t start = out->size;
-    enum fan_status status = find_id(shape, ids, reterr);
+    enum fan_status status = avro_shape_find(shape, ids, reterr);
     if (status == FAN_OK) {
         status = fill(shape, json, json_size, scratch, reterr);
     }

@@ -33,6 +33,7 @@ struct avro_shape {
     avro_schema_t schema;
     avro_value_iface_t *iface;
     avro_value_t value; /* filled anew for each message */
+    bool large;         /* the last one was, and its memory is given back before the next */
     bool known;         /* `id` is */
     uint32_t id;
 };
@@ -46,6 +47,10 @@ enum fan_status avro_shape_init(struct avro_shape *shape, const struct avro_sett
                                 const struct bytes *connect, const char *topic, bool is_key,
                                 struct fan_error *reterr) FAN_MUST_CHECK;
 void avro_shape_release(struct avro_shape *shape);
+
+/* Has the number asked for; statuses as schema_ids.find() has them. */
+enum fan_status avro_shape_find(struct avro_shape *shape, struct schema_ids *ids,
+                                struct fan_error *reterr) FAN_MUST_CHECK;
 
 /*
  * Appends the message of a value that is JSON of this schema.

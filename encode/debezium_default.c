@@ -236,6 +236,17 @@ static bool fits(const struct debezium_column *column, struct bytes *text)
     }
 }
 
+/* A number that is no integer has a point, so that whoever reads it need not take it for one. */
+static void write_point(const struct debezium_column *column, struct bytes *json)
+{
+    bool real = column->kind == DEBEZIUM_FLOAT32 || column->kind == DEBEZIUM_FLOAT64 ||
+                column->kind == DEBEZIUM_DECIMAL_AS_DOUBLE ||
+                column->kind == DEBEZIUM_MONEY_AS_DOUBLE;
+    if (real && json->size > 0 && strspn(bytes_text(json), "-0123456789") == json->size) {
+        BYTES_APPEND_LITERAL(json, ".0");
+    }
+}
+
 static bool make(struct debezium_writer *writer, struct debezium_column *column, struct bytes *text,
                  struct bytes *json)
 {
@@ -249,6 +260,7 @@ static bool make(struct debezium_writer *writer, struct debezium_column *column,
     const struct row_value value = {
         .kind = ROW_TEXT, .text = written, .size = (uint32_t)text->size};
     debezium_value_write(writer, column, &value, json);
+    write_point(column, json);
     if (!bytes_ok(text) || !bytes_ok(json) || writer->scratch_failed) {
         return false;
     }

@@ -15,19 +15,19 @@
 enum {
     WAIT_FIRST_US = 200000,
     WAIT_MOST_US = 10000000,
-    REFUSAL_KEPT_US = 10000000, /* then it is asked again, if it is still looked for */
+    INTEREST_US = 60000000, /* what nobody has looked for since is not asked for any more */
 };
-
-enum entry_state { ENTRY_ASKED, ENTRY_KNOWN, ENTRY_REFUSED };
 
 struct entry {
     char *subject; /* owned */
     char *schema;  /* owned, with a NUL */
     size_t schema_size;
-    enum entry_state state;
+    bool known; /* `id` is */
     uint32_t id;
-    int64_t refused_us;
-    struct fan_error error; /* why it was refused, or could not be asked; text "" otherwise */
+    int64_t looked_us; /* when somebody last looked for it */
+    int64_t due_us;    /* when it is asked for (again) */
+    struct backoff backoff;
+    struct fan_error error; /* why it is not known; text "" before the first answer */
 };
 
 struct schema_registry {
@@ -42,8 +42,7 @@ struct schema_registry {
     pthread_cond_t changed;
     struct entry **entries; /* owned; an entry stays where it is */
     size_t entries_count;
-    size_t asked_count; /* in state ENTRY_ASKED */
-    size_t turn;        /* where to look for the next one: none waits behind one that fails */
+    size_t unknown_count;
 };
 
 static void entry_destroy(struct entry *entry)
@@ -85,27 +84,22 @@ static struct entry *book_add(struct schema_registry *registry, const char *subj
         entry->subject = strdup(subject);
         entry->schema = strndup(schema, schema_size);
         entry->schema_size = schema_size;
+        entry->looked_us = INT64_MIN / 2; /* never */
+        entry->backoff = (struct backoff){.base_us = WAIT_FIRST_US, .max_us = WAIT_MOST_US};
     }
     if (entry == NULL || entries == NULL || entry->subject == NULL || entry->schema == NULL) {
         entry_destroy(entry);
         return NULL;
     }
     registry->entries[registry->entries_count++] = entry;
+    registry->unknown_count++;
     return entry;
-}
-
-/* Has the thread ask for it. */
-static void book_ask(struct schema_registry *registry, struct entry *entry)
-{
-    entry->state = ENTRY_ASKED; /* an error stays to be shown until there is an answer */
-    registry->asked_count++;
-    pthread_cond_signal(&registry->changed);
 }
 
 static enum fan_status book_answer(const struct entry *entry, uint32_t *ret_id,
                                    struct fan_error *reterr)
 {
-    if (entry->state == ENTRY_KNOWN) {
+    if (entry->known) {
         *ret_id = entry->id;
         return FAN_OK;
     }
@@ -121,45 +115,50 @@ static enum fan_status registry_find(struct schema_ids *ids, const char *subject
                                      struct fan_error *reterr)
 {
     struct schema_registry *registry = (struct schema_registry *)ids;
+    int64_t now_us = clock_monotonic_us();
     pthread_mutex_lock(&registry->lock);
-    enum fan_status status = FAN_OK;
     struct entry *entry = book_look(registry, subject, schema, schema_size);
     if (entry == NULL) {
         entry = book_add(registry, subject, schema, schema_size);
-        if (entry != NULL) {
-            book_ask(registry, entry);
-        }
-    } else if (entry->state == ENTRY_REFUSED &&
-               clock_monotonic_us() - entry->refused_us >= REFUSAL_KEPT_US) {
-        book_ask(registry, entry);
     }
-    status = entry != NULL ? book_answer(entry, ret_id, reterr)
-                           : fan_fail(reterr, FAN_RETRY, "could not keep a schema: out of memory");
+    if (entry != NULL && !entry->known) {
+        bool forgotten = now_us - entry->looked_us > INTEREST_US;
+        entry->looked_us = now_us;
+        if (forgotten) { /* or new */
+            entry->due_us = now_us;
+            pthread_cond_signal(&registry->changed);
+        }
+    }
+    enum fan_status status =
+        entry != NULL ? book_answer(entry, ret_id, reterr)
+                      : fan_fail(reterr, FAN_RETRY, "could not keep a schema: out of memory");
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
 
 /* ---- the thread ---- */
 
-static struct entry *next_asked(struct schema_registry *registry)
+/* The entry that is due first, of those that somebody looks for. */
+static struct entry *next_due(const struct schema_registry *registry, int64_t now_us)
 {
-    for (size_t i = 0; i < registry->entries_count && registry->asked_count > 0; i++) {
-        struct entry *entry = registry->entries[registry->turn++ % registry->entries_count];
-        if (entry->state == ENTRY_ASKED) {
-            return entry;
+    struct entry *first = NULL;
+    for (size_t i = 0; i < registry->entries_count && registry->unknown_count > 0; i++) {
+        struct entry *entry = registry->entries[i];
+        if (!entry->known && now_us - entry->looked_us <= INTEREST_US &&
+            (first == NULL || entry->due_us < first->due_us)) {
+            first = entry;
         }
     }
-    return NULL;
+    return first;
 }
 
-/* Waits under the lock until something has changed, or that time (monotonic) has come. */
+/* Waits under the lock until something is looked for anew, or that time (monotonic) has come. */
 static void wait_until(struct schema_registry *registry, int64_t until_us)
 {
     const struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
                                    .tv_nsec = (long)(until_us % 1000000 * 1000)};
-    while (!registry->stop && clock_monotonic_us() < until_us) {
-        (void)pthread_cond_timedwait(&registry->changed, &registry->lock, &until);
-    }
+    (void)pthread_cond_timedwait(&registry->changed, &registry->lock,
+                                 &until); /* an early end does no harm */
 }
 
 static void tell(const struct schema_registry *registry, const struct entry *entry,
@@ -168,7 +167,7 @@ static void tell(const struct schema_registry *registry, const struct entry *ent
     if (status == FAN_OK) {
         log_write(LOG_INFO, "schema has a number", LOG_TEXT("subject", entry->subject),
                   LOG_NUMBER("id", entry->id), LOG_TEXT("registry", registry->settings->registry));
-    } else if (strcmp(entry->error.text, error->text) != 0) { /* one line per change of state */
+    } else if (entry->backoff.failures == 0 || strcmp(entry->error.code, error->code) != 0) {
         log_write(LOG_WARN,
                   status == FAN_POISON ? "schema is refused, its events wait"
                                        : "schema registry gives no number, events wait",
@@ -179,31 +178,34 @@ static void tell(const struct schema_registry *registry, const struct entry *ent
 
 /* Under the lock: what came of the question. */
 static void take_answer(struct schema_registry *registry, struct entry *entry,
-                        enum fan_status status, uint32_t id, const struct fan_error *error)
+                        enum fan_status status, uint32_t id, const struct fan_error *error,
+                        struct rng *rng)
 {
     if (status == FAN_OK) {
         entry->id = id;
-        entry->state = ENTRY_KNOWN;
-    } else if (status == FAN_POISON) {
-        entry->refused_us = clock_monotonic_us();
-        entry->state = ENTRY_REFUSED;
+        entry->known = true;
+        registry->unknown_count--;
     }
-    registry->asked_count -= entry->state != ENTRY_ASKED;
     tell(registry, entry, status, error);
     entry->error = *error;
+    entry->due_us = clock_monotonic_us() + backoff_next_us(&entry->backoff, rng);
 }
 
 static void *registry_run(void *argument)
 {
     struct schema_registry *registry = argument;
-    struct backoff backoff = {.base_us = WAIT_FIRST_US, .max_us = WAIT_MOST_US};
     struct rng rng = rng_seeded((uint64_t)clock_wall_us());
     thread_set_name("schemas");
     pthread_mutex_lock(&registry->lock);
     while (!registry->stop) {
-        struct entry *entry = next_asked(registry);
+        int64_t now_us = clock_monotonic_us();
+        struct entry *entry = next_due(registry, now_us);
         if (entry == NULL) {
             pthread_cond_wait(&registry->changed, &registry->lock);
+            continue;
+        }
+        if (entry->due_us > now_us) {
+            wait_until(registry, entry->due_us);
             continue;
         }
         struct fan_error error = {0};
@@ -212,14 +214,8 @@ static void *registry_run(void *argument)
         enum fan_status status = registry_exchange_ask(
             &registry->exchange, entry->subject, entry->schema, entry->schema_size, &id, &error);
         pthread_mutex_lock(&registry->lock);
-        if (registry->stop) {
-            break; /* the question may have failed for that alone */
-        }
-        take_answer(registry, entry, status, id, &error);
-        if (entry->state == ENTRY_ASKED) {
-            wait_until(registry, clock_monotonic_us() + backoff_next_us(&backoff, &rng));
-        } else {
-            backoff_reset(&backoff);
+        if (!registry->stop) { /* otherwise it may have failed for that alone */
+            take_answer(registry, entry, status, id, &error, &rng);
         }
     }
     pthread_mutex_unlock(&registry->lock);

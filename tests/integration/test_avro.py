@@ -212,7 +212,8 @@ def test_i22_schemas_are_only_looked_for(scene, cluster, shared_registry):
 def test_i22_wrong_address_says_so(scene, cluster):
     scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
     nobody = Registry(scene.directory / "nobody", port=free_port())
-    target = bus(scene, cluster, nobody, username="pgfan", password="s3cr3t-word")
+    target = bus(scene, cluster, nobody, username="pgfan", password="s3cr3t-word",
+                 allow_http=True)
     engine = scene.engine(conf_of(scene, target)).start()
     scene.sql("INSERT INTO t VALUES (1)")
     wait_until(lambda: "could not ask" in status_error(engine), 30, "nobody answers")

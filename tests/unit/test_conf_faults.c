@@ -323,6 +323,16 @@ static const struct {
      "begins with http:// or https://\n"
      "      targets: [{type: stdout, format: avro, avro: {registry: 'ftp://r:1'}}]\n"
      "                                                    ^~~~~~~~\n"},
+    {PIPELINE("{type: stdout, avro: {names: unicode}}"),
+     "c.yaml:6:28: error: section \"avro\" belongs to \"format: avro\"\n"
+     "      targets: [{type: stdout, avro: {names: unicode}}]\n"
+     "                               ^~~~\n"
+     "  hint: add \"format: avro\", or remove the section\n"},
+    {PIPELINE("{type: stdout, format: avro, avro: {registry: 'http://r:1', username: u}}"),
+     "c.yaml:6:49: error: pipelines.a.targets.stdout.avro: a password or token would go over the "
+     "network in clear text: use https://, or set \"allow_http: true\" where nobody listens\n"
+     "      targets: [{type: stdout, format: avro, avro: {registry: 'http://r:1', username: u}}]\n"
+     "                                                    ^~~~~~~~\n"},
     {PIPELINE("{type: stdout, format: avro, avro: {registry: 'http://u:p@r:1'}}"),
      "c.yaml:6:49: error: pipelines.a.targets.stdout.avro: the address of a schema registry has "
      "no user, query, fragment or space: users have keys of their own\n"

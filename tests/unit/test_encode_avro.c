@@ -251,7 +251,7 @@ static const struct {
 } name_cases[] = {
     {"shop.public.orders", "shop.public.orders", "shop.public.orders"},
     {"a-b.c d", "a_b.c_d", "a_u002db.c_u0020d"},
-    {"1st.2nd.x9", "_st._nd.x9", "_u0031st._u0032nd.x9"},
+    {"1st.2nd.x9", "_st.2nd.x9", "_u0031st.2nd.x9"},
     {"order_items", "order_items", "order_u005fitems"},
     {"gr\xc3\xbc\xc3\x9f", "gr__", "gr_u00fc_u00df"},
     {"\xf0\x9f\x92\xa9", "__", "_ud83d_udca9"},
@@ -293,6 +293,130 @@ START_TEST(avro_columns_that_become_one_are_refused)
     bytes_release(&out);
     change_release(&change);
     relation_destroy(relation);
+}
+END_TEST
+
+/* Columns have names of their own; those of the envelope stay what consumers look for. */
+START_TEST(avro_unicode_names_are_those_of_columns_and_tables)
+{
+    static const struct column_spec columns[] = {{"row id", 23, true, true},
+                                                 {"by_hand", 25, false, false}};
+    struct fake_ids fake = fake_make();
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, columns, 2);
+    struct encode_settings settings = settings_make(&fake);
+    settings.avro.names = AVRO_NAMES_UNICODE;
+    struct change change =
+        row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"1", "x"});
+    struct bytes out;
+    ck_assert_int_eq(encode(&settings, &change, &out, NULL), FAN_OK);
+    ck_assert_ptr_nonnull(strstr(fake.schemas[0], "\"row_u0020id\""));
+    ck_assert_ptr_nonnull(strstr(fake.schemas[0], "\"by_u005fhand\""));
+    ck_assert_ptr_nonnull(strstr(fake.schemas[0], "\"ts_ms\""));
+    ck_assert_ptr_nonnull(strstr(fake.schemas[0], "\"data_collection_order\""));
+    ck_assert_ptr_null(strstr(fake.schemas[0], "ts_u005fms"));
+    bytes_release(&out);
+    change_release(&change);
+    relation_destroy(relation);
+}
+END_TEST
+
+static const struct {
+    uint32_t type_oid;
+    int32_t modifier;
+    const char *text;
+    const char *shown; /* in the schema */
+} default_cases[] = {
+    {1700, 4 + (10 << 16) + 2, "0", "\"connect.default\":\"\\u0000\""},
+    {1700, 4 + (10 << 16) + 2, "1.28", "\"connect.default\":\"\\u0000\xc2\x80\""},
+    {701, -1, "'100000000000000000000'::double precision", "\"connect.default\":1e20"},
+    {701, -1, "0", "\"connect.default\":0.0"},
+    {23, -1, "7", "\"default\":7"},
+    {25, -1, "'it''s'::text", "\"default\":\"it's\""},
+};
+
+START_TEST(avro_defaults_of_columns_are_in_the_schema)
+{
+    const struct column_spec columns[] = {{"id", 23, true, true},
+                                          {"d", default_cases[_i].type_oid, false, false}};
+    struct fake_ids fake = fake_make();
+    struct relation *relation = NULL;
+    struct fan_error error = {0};
+    ck_assert_int_eq(
+        relation_create(1, "public", "t", REPLICA_IDENTITY_DEFAULT, 2, &relation, &error), FAN_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct relation_column *column = &relation->columns[i];
+        (void)snprintf(column->name, sizeof(column->name), "%s", columns[i].name);
+        column->type_oid = columns[i].type_oid;
+        column->type = type_builtin(columns[i].type_oid);
+        column->type_modifier = i == 1 ? default_cases[_i].modifier : -1;
+        column->in_identity = i == 0;
+        column->in_primary_key = i == 0;
+    }
+    relation->columns[1].default_text = strdup(default_cases[_i].text);
+    ck_assert_int_eq(relation_finish(relation, &error), FAN_OK);
+    struct encode_settings settings = settings_make(&fake);
+    settings.debezium.decimal = DEBEZIUM_DECIMAL_PRECISE;
+    settings.debezium.defaults = true;
+    struct change change =
+        row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"1", NULL});
+    struct bytes out;
+    ck_assert_msg(encode(&settings, &change, &out, &error) == FAN_OK, "%s", error.text);
+    ck_assert_msg(strstr(fake.schemas[0], default_cases[_i].shown) != NULL, "%s", fake.schemas[0]);
+    bytes_release(&out);
+    change_release(&change);
+    relation_destroy(relation);
+}
+END_TEST
+
+/* Whatever has no form says so by its code: a replay goes by it. */
+START_TEST(avro_refusals_have_the_code_of_no_form)
+{
+    static const struct column_spec columns[] = {{"id", 23, true, true}, {"n", 23, false, false}};
+    struct fake_ids fake = fake_make();
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, columns, 2);
+    struct encode_settings settings = settings_make(&fake);
+    struct change change = row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL,
+                                      (const char *[]){"1", "99999999999"});
+    struct bytes out;
+    struct fan_error error = {0};
+    ck_assert_int_eq(encode(&settings, &change, &out, &error), FAN_POISON);
+    ck_assert_str_eq(error.code, "NO_FORM");
+    bytes_release(&out);
+    change_release(&change);
+    relation_destroy(relation);
+}
+END_TEST
+
+/* Its memory is given back: the one after it is written as if there had been none. */
+START_TEST(avro_small_event_after_a_large_one_is_the_same)
+{
+    struct fake_ids fake = fake_make();
+    struct relation *relation = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 3);
+    struct encode_settings settings = settings_make(&fake);
+    struct encoder *encoder = encoder_make(&settings);
+    char *large = malloc(2 << 20);
+    ck_assert_ptr_nonnull(large);
+    memset(large, 'x', (2 << 20) - 1);
+    large[(2 << 20) - 1] = '\0';
+    struct change small = insert_of(relation);
+    struct change big =
+        row_change(CHANGE_INSERT, relation, OLD_ROW_NONE, NULL, (const char *[]){"8", "1", large});
+    struct bytes out;
+    bytes_init(&out, OUT_MAX);
+    ck_assert_int_eq(avro_encoder.encode(encoder, &small, &out, NULL), FAN_OK);
+    size_t size = out.size;
+    ck_assert_int_eq(avro_encoder.encode(encoder, &big, &out, NULL), FAN_OK);
+    size_t behind = out.size;
+    ck_assert_uint_gt(behind - size, 2 << 20);
+    ck_assert_int_eq(avro_encoder.encode(encoder, &small, &out, NULL), FAN_OK);
+    ck_assert_uint_eq(out.size - behind, size);
+    ck_assert_mem_eq(out.data, out.data + behind, size);
+    avro_encoder.destroy(encoder);
+    bytes_release(&out);
+    change_release(&small);
+    change_release(&big);
+    relation_destroy(relation);
+    free(large);
 }
 END_TEST
 
@@ -382,6 +506,14 @@ static const struct {
      "\"fields\":[{\"name\":\"x\",\"type\":\"int\"}],\"connect.version\":1,"
      "\"connect.name\":\"a.B\"}],\"default\":null},"
      "{\"name\":\"two\",\"type\":[\"null\",\"a.B\"],\"default\":null}],\"connect.name\":\"c.D\"}"},
+    {"{\"type\":\"struct\",\"fields\":["
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int32\",\"optional\":false,\"field\":\"x\"}],"
+     "\"optional\":true,\"name\":\"a.B\",\"field\":\"one\"},"
+     "{\"type\":\"struct\",\"fields\":[{\"type\":\"int64\",\"optional\":false,\"field\":\"x\"}],"
+     "\"optional\":true,\"name\":\"a.B\",\"field\":\"two\"}],"
+     "\"optional\":false,\"name\":\"c.D\"}",
+     NULL},
+    {"{\"type\":\"int64\",\"optional\":false,\"default\":100000000000000000000}", NULL},
     {"{\"type\":\"int128\",\"optional\":false}", NULL},
     {"{\"optional\":false}", NULL},
 };
@@ -397,6 +529,7 @@ START_TEST(avro_schema_is_the_mapping_of_confluent)
         avro_schema_make(connect, strlen(connect), AVRO_NAMES_REPLACE, &out, &error);
     if (schema_cases[_i].avro == NULL) {
         ck_assert_int_eq(status, FAN_POISON);
+        ck_assert_str_eq(error.code, "NO_FORM");
         ck_assert_uint_eq(out.size, 1);
     } else {
         ck_assert_msg(status == FAN_OK, "%s", error.text);
@@ -567,6 +700,10 @@ int main(void)
     tcase_add_loop_test(tcase, avro_names_have_letters_digits_and_underscores, 0,
                         CASES(name_cases));
     tcase_add_test(tcase, avro_columns_that_become_one_are_refused);
+    tcase_add_test(tcase, avro_unicode_names_are_those_of_columns_and_tables);
+    tcase_add_loop_test(tcase, avro_defaults_of_columns_are_in_the_schema, 0, CASES(default_cases));
+    tcase_add_test(tcase, avro_refusals_have_the_code_of_no_form);
+    tcase_add_test(tcase, avro_small_event_after_a_large_one_is_the_same);
     tcase_add_test(tcase, avro_events_without_a_table_have_schemas_of_their_own);
     tcase_add_loop_test(tcase, avro_schema_is_the_mapping_of_confluent, 0, CASES(schema_cases));
     tcase_add_test(tcase, avro_values_are_those_of_the_json);
