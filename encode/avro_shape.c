@@ -84,8 +84,8 @@ static enum fan_status load(struct avro_shape *shape, struct fan_error *reterr)
     free(text);
     if (result != 0) {
         shape->schema = NULL;
-        return fan_fail(reterr, result == ENOMEM ? FAN_RETRY : FAN_POISON,
-                        "cannot use an Avro schema: avro-c does not take it: %s", strerror(result));
+        return fan_fail_errno(reterr, result == ENOMEM ? FAN_RETRY : FAN_POISON, result,
+                              "cannot use an Avro schema: avro-c does not take it");
     }
     return FAN_OK;
 }

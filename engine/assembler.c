@@ -200,7 +200,8 @@ static void event_add(struct batch *batch, const struct change *change)
     };
 }
 
-struct batch *assembler_marker(struct assembler *assembler, const struct change_gap *gap)
+enum fan_status assembler_marker(struct assembler *assembler, const struct change_gap *gap,
+                                 struct batch **ret_batch, struct fan_error *reterr)
 {
     struct change_gap range = *gap;
     const struct change change = {.op = CHANGE_GAP,
@@ -208,17 +209,21 @@ struct batch *assembler_marker(struct assembler *assembler, const struct change_
                                   .hold_lsn = gap->last.commit_lsn,
                                   .txn_end = true,
                                   .gap = &range};
-    struct batch *batch =
-        encoders_create(assembler, NULL) == FAN_OK ? batch_pool_take(assembler->pool) : NULL;
-    if (batch == NULL) {
-        return NULL;
+    enum fan_status status = encoders_create(assembler, reterr);
+    struct batch *batch = status == FAN_OK ? batch_pool_take(assembler->pool) : NULL;
+    if (status == FAN_OK && (batch == NULL || !batch_reserve_event(batch))) {
+        status = fan_fail(reterr, FAN_RETRY, "could not write the marker of a gap: out of memory");
     }
-    if (!batch_reserve_event(batch) || encode_all(assembler, batch, &change, NULL) != FAN_OK) {
+    if (status == FAN_OK) {
+        status = encode_all(assembler, batch, &change, reterr);
+    }
+    if (status != FAN_OK) {
         batch_unref(batch);
-        return NULL;
+        return status;
     }
     event_add(batch, &change);
-    return batch;
+    *ret_batch = batch;
+    return FAN_OK;
 }
 
 enum fan_status assembler_add(struct assembler *assembler, struct change *change, int64_t now_us,

@@ -115,9 +115,10 @@ const struct batch_event *assembler_oldest(const struct assembler *assembler);
 
 size_t assembler_open_events(const struct assembler *assembler);
 
-/* A batch that holds only the marker of a gap, in every format, with one reference; NULL when
- * memory is out. */
-struct batch *assembler_marker(struct assembler *assembler, const struct change_gap *gap);
+/* A batch that holds only the marker of a gap, in every format, with one reference. FAN_RETRY,
+ * FAN_AGAIN: as assembler_add(). */
+enum fan_status assembler_marker(struct assembler *assembler, const struct change_gap *gap,
+                                 struct batch **ret_batch, struct fan_error *reterr) FAN_MUST_CHECK;
 
 /* Drops the open batch. */
 void assembler_reset(struct assembler *assembler);

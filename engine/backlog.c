@@ -227,9 +227,14 @@ static bool spill_has_ease(const struct backlog *backlog)
 /* The marker of what the target will not get, which goes before what follows. */
 static struct batch *marker_make(struct backlog *backlog, struct fan_error *reterr)
 {
-    struct batch *marker = backlog->setup.marker(backlog->setup.context, &backlog->unmarked);
-    if (marker == NULL) {
-        (void)fan_fail(reterr, FAN_RETRY, "could not write the marker of a gap: out of memory");
+    struct batch *marker = NULL;
+    struct fan_error error;
+    enum fan_status status =
+        backlog->setup.marker(backlog->setup.context, &backlog->unmarked, &marker, &error);
+    if (status != FAN_OK) {
+        (void)fan_fail(reterr, FAN_RETRY, "%s", /* whoever asks does so again */
+                       error.text[0] != '\0' ? error.text
+                                             : "the marker of a gap waits for its schema");
     }
     return marker;
 }

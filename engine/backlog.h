@@ -63,7 +63,8 @@ struct backlog_setup {
     struct io_executor *executor;
     uint64_t lane;
     /* A batch that holds only the marker of this gap, with one reference; NULL: out of memory. */
-    struct batch *(*marker)(void *context, const struct change_gap *gap);
+    enum fan_status (*marker)(void *context, const struct change_gap *gap, struct batch **ret_batch,
+                              struct fan_error *reterr);
     void (*wake)(void *context);
     void *context; /* of all three */
 };

@@ -408,12 +408,14 @@ void outlet_encourage(struct outlet *outlet)
 
 /* ---- offers ---- */
 
-/* A batch of the marker of the last gap and the events [first, ...). NULL: out of memory. */
-static struct batch *with_marker(struct outlet *outlet, const struct batch *batch, size_t first)
+/* A batch of the marker of the last gap and the events [first, ...). NULL: not now, and `reterr` says
+ * why, if something went wrong. */
+static struct batch *with_marker(struct outlet *outlet, const struct batch *batch, size_t first,
+                                 struct fan_error *reterr)
 {
-    struct batch *marked =
-        outlet->backlog.setup.marker(outlet->backlog.setup.context, &outlet->gap_to_mark);
-    if (marked != NULL) {
+    struct batch *marked = NULL;
+    if (outlet->backlog.setup.marker(outlet->backlog.setup.context, &outlet->gap_to_mark, &marked,
+                                     reterr) == FAN_OK) {
         marked->part = batch->part;
     }
     for (size_t event = first; marked != NULL && event < batch->events_count; event++) {
@@ -424,6 +426,8 @@ static struct batch *with_marker(struct outlet *outlet, const struct batch *batc
         if (batch_append(marked, &batch->events[event], outlet->format, bytes, size, label,
                          label_size) != FAN_OK) {
             batch_unref(marked);
+            (void)fan_fail(reterr, FAN_RETRY, /* NULL tells */
+                           "could not write the marker of a gap: out of memory");
             return NULL;
         }
     }
@@ -482,9 +486,15 @@ static bool outlet_give(struct outlet *outlet, struct batch *batch, size_t first
         return false;
     }
     if (outlet->gap_to_mark.count == 0 || outlet->gap_taken) {
+        outlet->marker_waits = false;
         return live_offer(outlet, batch, first, moment);
     }
-    struct batch *marked = with_marker(outlet, batch, first);
+    struct fan_error error = {0};
+    struct batch *marked = with_marker(outlet, batch, first, &error);
+    outlet->marker_waits = marked == NULL;
+    if (error.text[0] != '\0') {
+        outlet->last_error = error;
+    }
     outlet->gap_taken = true;
     bool taken = marked != NULL && live_offer(outlet, marked, 0, moment);
     outlet->gap_taken = taken;

@@ -126,7 +126,8 @@ struct outlet_setup {
     struct io_executor *executor;
     uint64_t lane;         /* of the backlog's syncs */
     const char *directory; /* of the spill; copied */
-    struct batch *(*marker)(void *context, const struct change_gap *gap);
+    enum fan_status (*marker)(void *context, const struct change_gap *gap, struct batch **ret_batch,
+                              struct fan_error *reterr);
     /* Whether the store has the gap of a marker at this position that was in a batch. */
     bool (*knows_drop)(void *context, struct fan_position position);
     /* As in backlog_setup. */
@@ -212,6 +213,7 @@ struct outlet {
     struct fan_lsn poison_txn;     /* the transaction that was counted last */
     struct change_gap gap_to_mark; /* count 0: none; shown before the next live batch */
     bool gap_taken;                /* the target has its marker, perhaps not durably */
+    bool marker_waits;             /* it could not be written, and is asked for again */
 
     enum trouble trouble;
     struct fan_error error;      /* of the trouble */

@@ -334,7 +334,7 @@ static void pipeline_ask_again(struct pipeline *pipeline, int64_t now_us)
 {
     for (size_t index = 0; index < pipeline->outlets_count; index++) {
         const struct outlet *outlet = &pipeline->outlets[index];
-        bool waits = outlet->divert != BACKLOG_NONE ||
+        bool waits = outlet->divert != BACKLOG_NONE || outlet->marker_waits ||
                      (outlet->no_more_us != 0 && outlet->no_more_us <= now_us);
         if ((pipeline->current_left >> index & 1) != 0 && waits) {
             pipeline->ask_again_us = now_us + PIPELINE_ASK_AGAIN_US;

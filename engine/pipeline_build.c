@@ -138,10 +138,11 @@ static bool pipeline_may_gap(void *context, const struct backlog *backlog,
                                          : outlet != NULL && !outlet->counts;
 }
 
-static struct batch *pipeline_marker(void *context, const struct change_gap *gap)
+static enum fan_status pipeline_marker(void *context, const struct change_gap *gap,
+                                       struct batch **ret_batch, struct fan_error *reterr)
 {
     struct pipeline *pipeline = context;
-    return assembler_marker(&pipeline->assembler, gap);
+    return assembler_marker(&pipeline->assembler, gap, ret_batch, reterr);
 }
 
 bool pipeline_spill_directory(const char *data_dir, const char *pipeline, const char *target,
