@@ -175,6 +175,7 @@ static enum fan_status encode_all(struct assembler *assembler, struct batch *bat
     for (size_t format = 0; format < batch->formats_count; format++) {
         enum fan_status status = encode_one(assembler, batch, format, change, reterr);
         if (status != FAN_OK) {
+            assembler->again_format = format;
             for (size_t undo = 0; undo <= format; undo++) {
                 size_t start = index == 0 ? 0 : (size_t)batch->encoded[undo].ends[index - 1] + 1;
                 bytes_truncate(&batch->encoded[undo].bytes, start);
@@ -298,6 +299,7 @@ static enum fan_status mark_commit(struct assembler *assembler, struct fan_error
     for (size_t format = 0; format < assembler->formats_count && status == FAN_OK; format++) {
         if (assembler->formats[format].transactions) {
             status = mark_behind(assembler, format, &open->encoded[format], reterr);
+            assembler->again_format = format;
         }
     }
     for (size_t format = 0; format < assembler->formats_count; format++) {

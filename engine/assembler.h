@@ -59,7 +59,8 @@ struct assembler {
     bool continuing;         /* `open` starts inside a transaction that was cut */
     int64_t opened_us;       /* when the first event of `open` came */
     uint64_t sequence;
-    bool starved; /* the last cut failed for want of memory */
+    bool starved;        /* the last cut failed for want of memory */
+    size_t again_format; /* the one that said FAN_AGAIN last */
 };
 
 /* With `labelled` every event gets its label. What `context` points to is read at the first change, not before. */

@@ -134,11 +134,14 @@ static void outlets_flush(struct pipeline *pipeline, int64_t now_us)
 static void pipeline_wait(struct pipeline *pipeline, const struct fan_error *why, int64_t now_us)
 {
     pipeline->waiting = true;
-    pipeline->ask_again_us = now_us + PIPELINE_ASK_AGAIN_US;
+    bool trouble = why->text[0] != '\0';
+    const struct assembler *assembler = &pipeline->assembler;
+    const struct schema_ids *ids = assembler->formats[assembler->again_format].avro.ids;
+    pipeline->ask_again_us = now_us + (trouble ? PIPELINE_ASK_AGAIN_US : PIPELINE_ASK_SOON_US);
     pipeline->waits_for = *why;
-    for (size_t index = 0; index < pipeline->outlets_count && why->text[0] != '\0'; index++) {
+    for (size_t index = 0; index < pipeline->outlets_count && trouble; index++) {
         struct outlet *outlet = &pipeline->outlets[index];
-        if (pipeline->assembler.formats[outlet->format].avro.ids != NULL) {
+        if (assembler->formats[outlet->format].avro.ids == ids) {
             outlet->last_error = *why;
         }
     }

@@ -11,7 +11,10 @@
 
 #include "engine/pipeline.h"
 
-enum { PIPELINE_ASK_AGAIN_US = 200000 }; /* for what could not be done, and nobody tells when */
+enum {
+    PIPELINE_ASK_AGAIN_US = 200000, /* for what could not be done, and nobody tells when */
+    PIPELINE_ASK_SOON_US = 10000,   /* for what was asked for, and has no answer yet */
+};
 
 /* ---- pipeline.c ---- */
 
