@@ -248,18 +248,17 @@ static void intake_prune_gaps(struct intake *intake)
 
 void intake_remember_gap(struct intake *intake, const struct change_gap *gap)
 {
-    for (size_t index = intake->old_gaps_count; index > 0; index--) {
-        struct change_gap *known = &intake->old_gaps[index - 1];
-        if (position_compare(known->first, gap->first) == 0) {
-            *known = *gap;
-            return;
-        }
-        if (position_compare(known->first, gap->first) < 0) {
-            break;
-        }
-    }
     if (intake->old_gaps_count == intake->old_gaps_capacity) {
         intake_prune_gaps(intake);
+    }
+    size_t at = intake->old_gaps_count;
+    while (at > 0 && position_compare(intake->old_gaps[at - 1].first, gap->first) > 0) {
+        at--;
+    }
+    struct change_gap *known = at > 0 ? &intake->old_gaps[at - 1] : NULL;
+    if (known != NULL && position_compare(known->first, gap->first) == 0) {
+        *known = position_compare(gap->last, known->last) > 0 ? *gap : *known;
+        return;
     }
     if (intake->old_gaps_count == intake->old_gaps_capacity) {
         size_t capacity = intake->old_gaps_capacity == 0 ? 16 : intake->old_gaps_capacity * 2;
@@ -270,7 +269,11 @@ void intake_remember_gap(struct intake *intake, const struct change_gap *gap)
         intake->old_gaps = gaps;
         intake->old_gaps_capacity = capacity;
     }
-    intake->old_gaps[intake->old_gaps_count++] = *gap;
+    memmove(intake->old_gaps + at + 1, intake->old_gaps + at,
+            (intake->old_gaps_count - at) * sizeof(*intake->old_gaps));
+    intake->old_gaps[at] = *gap;
+    intake->old_gaps_count++;
+    intake->old_gaps_next += at < intake->old_gaps_next;
 }
 
 void intake_close(struct intake *intake)

@@ -118,7 +118,7 @@ static inline bool intake_admits(const struct intake *intake, const struct chang
 enum fan_status intake_give(struct intake *intake, struct change change) FAN_MUST_CHECK;
 
 /* Notes a run of drops of this or an earlier process: when its changes come again, a marker takes
- * their place. In order of position; a run that has grown replaces its former self. */
+ * their place. A run that has grown replaces its former self. */
 void intake_remember_gap(struct intake *intake, const struct change_gap *gap);
 
 /* Stops admitting. */
