@@ -56,8 +56,10 @@ enum fan_status intake_init(struct intake *intake, const struct intake_setup *se
     intake->persisted_moves = calloc(targets_count, sizeof(*intake->persisted_moves));
     intake->posted_moves = calloc(targets_count, sizeof(*intake->posted_moves));
     intake->posted = calloc(targets_count, sizeof(*intake->posted));
+    intake->posted_gaps = calloc(RING_GAPS_MAX, sizeof(*intake->posted_gaps));
     if (intake->tables == NULL || intake->prefixes == NULL || intake->places == NULL ||
-        intake->persisted_moves == NULL || intake->posted_moves == NULL || intake->posted == NULL) {
+        intake->persisted_moves == NULL || intake->posted_moves == NULL || intake->posted == NULL ||
+        intake->posted_gaps == NULL) {
         intake_release(intake);
         return fan_fail(reterr, FAN_RETRY, "could not allocate pipeline \"%s\": out of memory",
                         settings->name);
@@ -87,6 +89,7 @@ void intake_release(struct intake *intake)
     free(intake->persisted_moves);
     free(intake->posted_moves);
     free(intake->posted);
+    free(intake->posted_gaps);
     free(intake->old_gaps);
     *intake = (struct intake){0};
 }

@@ -82,6 +82,8 @@ struct intake {
     size_t old_gaps_count;
     size_t old_gaps_capacity;
     size_t old_gaps_next;
+    struct ring_gap *posted_gaps; /* owned; runs of drops of the job under way */
+    size_t posted_gaps_count;
     int64_t gap_id_base; /* ids of this run's gap rows start above it */
 
     struct intake_counters counters;

@@ -184,6 +184,8 @@ START_TEST(pipeline_lost_says_so_and_starts_again_at_what_is_settled)
     ck_assert(report.run == RUN_FAILED && report.lost);
     wish(WISH_IDLE);
     step(100002);
+    ck_assert_uint_eq(fixture.pipeline.ring.takers_count, 1);
+    ck_assert_uint_eq(fixture.pipeline.ring.had[0].given.commit_lsn.value, 10);
     wish(WISH_FLOW);
     step(100003);
     ck_assert_uint_eq(fixture.target.starts, 2);
