@@ -254,6 +254,20 @@ START_TEST(outlet_settling_down_gets_nothing_until_it_goes_on)
 }
 END_TEST
 
+/* A spent one that could not be diverted is a trouble again and again, and must not hide that. */
+START_TEST(outlet_fatal_behind_spent_attempts_is_told)
+{
+    fixture.settings.error_handling.max_attempts = 1;
+    start_at(1, 0);
+    fixture.target.answer = FAN_RETRY;
+    ck_assert_int_eq(offer(10, 1, 1000), OFFER_WAIT);
+    ck_assert_int_eq(outlet->trouble, TROUBLE_SPENT);
+    fixture_post(&fixture, OUTCOME_FATAL);
+    step(1001);
+    ck_assert_int_eq(outlet->trouble, TROUBLE_FATAL);
+}
+END_TEST
+
 START_TEST(outlet_fatal_wants_no_step)
 {
     outlet->fatal = true;
@@ -358,6 +372,7 @@ int main(void)
     tcase_add_test(cases,
                    outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again);
     tcase_add_test(cases, outlet_settling_down_gets_nothing_until_it_goes_on);
+    tcase_add_test(cases, outlet_fatal_behind_spent_attempts_is_told);
     tcase_add_test(cases, outlet_fatal_wants_no_step);
     tcase_add_test(cases, outlet_marker_of_a_gap_is_shown_until_it_is_durable);
     tcase_add_test(cases, outlet_gap_that_the_store_does_not_know_is_not_passed);
