@@ -227,6 +227,18 @@ static void check_checkpoint(struct world *world, const struct store_checkpoint 
     check_settled(outside, &from, end_of(world, settled), FLAGS_SETTLED, "I10: settled");
 }
 
+/* The gap of one target has its row together with a settled position that counts it, or after a crash
+ * its events come again, and are in two rows when they are given up once more. */
+static void check_covered(struct world *world, const struct store_gap *row)
+{
+    size_t pipeline = (size_t)(row->pipeline[1] - '0');
+    size_t target = (size_t)(row->target[1] - '0');
+    struct fan_position last = {{row->last_lsn}, row->last_seq};
+    if (!is_dropped(row) && position_compare(last, world->outside[pipeline][target].settled) > 0) {
+        world_fail(world, "I14: p%zu t%zu: a gap row of what is not settled", pipeline, target);
+    }
+}
+
 static void check_confirmed(struct world *world, struct fan_lsn confirmed)
 {
     for (size_t pipeline = 0; pipeline < PIPELINES_MAX; pipeline++) {
@@ -264,6 +276,9 @@ void check_job(struct world *world, const struct persist_job *job)
     }
     for (size_t index = 0; index < job->checkpoints_count; index++) {
         check_checkpoint(world, &job->checkpoints[index]);
+    }
+    for (size_t index = 0; index < job->gaps_count; index++) {
+        check_covered(world, &job->gaps[index]);
     }
     if (!job->has_source) {
         return;
