@@ -1,6 +1,7 @@
 #include "buffer/ring.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -91,10 +92,31 @@ bool ring_may_push(struct ring *ring, size_t size)
         return true;
     }
     (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
-    /* One push starts at most one run, and a run that is open now may be closed until then. */
-    bool may = ring->gaps_count + 1 < RING_GAPS_MAX;
+    /* One push starts at most one run, and one more where what a taker has ends; and a run that is
+     * open now may be closed until then. */
+    bool may = ring->gaps_count + 1 + 2 * ring->takers_count < RING_GAPS_MAX;
     (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
     return may;
+}
+
+/* How many ends of what takers have from before lie before the position. */
+static size_t ring_ends_before(const struct ring *ring, struct fan_position position)
+{
+    size_t ends = 0;
+    for (size_t taker = 0; taker < ring->takers_count; taker++) {
+        ends += position_compare(ring->had[taker].settled, position) < 0;
+        ends += position_compare(ring->had[taker].given, position) < 0;
+    }
+    return ends;
+}
+
+static uint64_t ring_had_by(const struct ring *ring, struct fan_position position)
+{
+    uint64_t had = 0;
+    for (size_t taker = 0; taker < ring->takers_count; taker++) {
+        had |= (uint64_t)(position_compare(ring->had[taker].given, position) >= 0) << taker;
+    }
+    return had;
 }
 
 /* The run of drops that the store will have to know grows by one change. */
@@ -106,6 +128,7 @@ static void ring_run_extend(struct ring *ring, const struct change *dropped)
             .range = {.first = dropped->position},
             .hold_lsn = dropped->hold_lsn,
             .serial = ++ring->gap_serial,
+            .had = ring_had_by(ring, dropped->position),
         };
     }
     ring->run.range.last = dropped->position;
@@ -126,15 +149,19 @@ static void ring_drop_head(struct ring *ring)
 {
     struct change *oldest = ring_slot(ring, ring->head);
     bool marker = oldest->op == CHANGE_GAP;
-    if (!ring->gap_open) {
-        ring->gap_open = true;
+    struct ring_marker *last =
+        ring->pending_count > 0 ? &ring->pending[ring->pending_count - 1] : NULL;
+    if (last == NULL || ring_ends_before(ring, last->range.last) !=
+                            ring_ends_before(ring, oldest->position)) { /* invariant (6) */
         ring->run_open = false;
-        ring->pending_gap =
-            (struct change_gap){.first = marker ? oldest->gap->first : oldest->position};
-        ring->pending_hold = oldest->hold_lsn;
+        last = &ring->pending[ring->pending_count++];
+        *last = (struct ring_marker){
+            .range = {.first = marker ? oldest->gap->first : oldest->position},
+            .hold_lsn = oldest->hold_lsn,
+        };
     }
-    ring->pending_gap.last = oldest->position;
-    ring->pending_gap.count += marker ? oldest->gap->count : 1;
+    last->range.last = oldest->position;
+    last->range.count += marker ? oldest->gap->count : 1;
     if (marker) {
         ring->run_open = false;
     } else {
@@ -201,34 +228,39 @@ bool ring_publish(struct ring *ring)
     return news;
 }
 
-/* Hands out the run of drops before head as a change. Out of memory: it stays and grows. */
-static size_t ring_take_gap(struct ring *ring, struct change *ret_change)
+/* Hands out the drops before head as changes. Out of memory: they stay, and the last one grows. */
+static size_t ring_take_markers(struct ring *ring, struct change *ret_changes, size_t max)
 {
-    struct change_gap *range = malloc(sizeof(*range));
-    if (range == NULL) {
-        return 0;
+    size_t count = 0;
+    while (count < max && count < ring->pending_count) {
+        const struct ring_marker *marker = &ring->pending[count];
+        struct change_gap *range = malloc(sizeof(*range));
+        if (range == NULL) {
+            break;
+        }
+        *range = marker->range;
+        ret_changes[count++] = (struct change){
+            .op = CHANGE_GAP,
+            .position = range->last,
+            .hold_lsn = marker->hold_lsn,
+            .gap = range,
+            .txn_end = true,
+        };
     }
-    *range = ring->pending_gap;
-    *ret_change = (struct change){
-        .op = CHANGE_GAP,
-        .position = range->last,
-        .hold_lsn = ring->pending_hold,
-        .gap = range,
-        .txn_end = true,
-    };
-    ring->gap_open = false;
-    ring->run_open = false;
-    return 1;
+    ring->pending_count -= count;
+    memmove(ring->pending, ring->pending + count, ring->pending_count * sizeof(ring->pending[0]));
+    ring->run_open = ring->run_open && ring->pending_count > 0;
+    return count;
 }
 
 struct ring_taken ring_take(struct ring *ring, struct change *ret_changes, size_t max)
 {
     struct ring_taken taken = {0};
     (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
-    if (ring->gap_open && max > 0) {
-        taken.count = ring_take_gap(ring, ret_changes);
+    if (ring->pending_count > 0) {
+        taken.count = ring_take_markers(ring, ret_changes, max);
     }
-    while (taken.count < max && ring->head < ring->tail && !ring->gap_open) {
+    while (taken.count < max && ring->head < ring->tail && ring->pending_count == 0) {
         struct change *slot = ring_slot(ring, ring->head);
         struct change *out = &ret_changes[taken.count];
         *out = *slot;
@@ -242,7 +274,7 @@ struct ring_taken ring_take(struct ring *ring, struct change *ret_changes, size_
                            : ring->whole >= ring->head;
     }
     taken.whole = ring->whole >= ring->head;
-    taken.empty = ring->head == ring->tail && !ring->gap_open;
+    taken.empty = ring->head == ring->tail && ring->pending_count == 0;
     /* Waking at half, not at the first free slot: one wake-up then buys many pushes. */
     bool half_free = ring->tail - ring->head <= ring->limits.events_max / 2 &&
                      ring->bytes <= ring->limits.bytes_max / 2;
@@ -272,9 +304,19 @@ uint64_t ring_discard(struct ring *ring)
     ring->bytes = 0;
     ring->whole = ring->head;
     ring->run_open = false;
-    ring->gap_open = false; /* its row is in the list or the store, and its marker is sent again */
+    ring->pending_count = 0; /* rows are in the list or the store, and markers are sent again */
     (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
     return count;
+}
+
+void ring_set_had(struct ring *ring, const struct ring_had *had, size_t takers_count)
+{
+    (void)pthread_mutex_lock(&ring->lock); /* cannot fail: a plain mutex that we do not hold */
+    FAN_ASSERT(takers_count <= RING_TAKERS_MAX && ring->pending_count == 0);
+    ring->run_open = false;
+    memcpy(ring->had, had, takers_count * sizeof(*had));
+    ring->takers_count = takers_count;
+    (void)pthread_mutex_unlock(&ring->lock); /* cannot fail: we hold it */
 }
 
 size_t ring_gaps(struct ring *ring, struct ring_gap ret_gaps[RING_GAPS_MAX])

@@ -16,6 +16,8 @@
  *             (3) `whole` <= tail: entries before it belong to complete transactions.
  *             (4) positions strictly increase from head to staged; a gap stands before head.
  *             (5) only queued changes are dropped, oldest first, never taken ones.
+ *             (6) every run and every marker is, for each taker, as a whole among what is settled
+ *                 from before, as a whole among what was given besides, or as a whole new.
  * Ownership:  a queued change belongs to the ring, a taken one to the caller.
  * Threading:  ring_push, ring_commit, ring_publish and the gap functions by the reader's thread;
  *             ring_take and ring_discard by the worker that owns the pipeline; ring_depth by any.
@@ -45,14 +47,28 @@ struct ring_limits {
     enum ring_policy policy;
 };
 
+enum { RING_GAPS_MAX = 256, RING_TAKERS_MAX = 64 };
+
+/* What one of those that the changes are for has of what comes again, and so skips. */
+struct ring_had {
+    struct fan_position settled; /* for ever */
+    struct fan_position given;   /* unless there is a crash before that is settled, too */
+};
+
 /* A run of dropped changes that the store has to know before an ack may pass it. */
 struct ring_gap {
     struct change_gap range;
     struct fan_lsn hold_lsn; /* of the first dropped change */
     uint64_t serial;         /* 1, 2, 3 ... per ring: the identity of the run */
+    uint64_t had;            /* a bit for each taker that was given all of it before */
 };
 
-enum { RING_GAPS_MAX = 64 };
+/* What ring_take() hands out as a change: everything that was dropped there. It holds several runs
+ * when markers of earlier ones were dropped between them. */
+struct ring_marker {
+    struct change_gap range;
+    struct fan_lsn hold_lsn;
+};
 
 /* Under drop_oldest: a full ring with so many runs that the store does not know drops no more
  * until it knows them; see ring_may_push(). */
@@ -83,11 +99,11 @@ struct ring {
     bool run_open;
     struct ring_gap run; /* valid while run_open */
     uint64_t gap_serial;
-    /* What ring_take() hands out before head as a change: everything that was dropped there. It
-     * holds several runs when markers of earlier ones were dropped between them. */
-    bool gap_open;
-    struct change_gap pending_gap; /* valid while gap_open, as its hold LSN */
-    struct fan_lsn pending_hold;
+    /* Handed out before head, oldest first; the last one grows. */
+    struct ring_marker pending[2 * RING_TAKERS_MAX + 1];
+    size_t pending_count;
+    struct ring_had had[RING_TAKERS_MAX];
+    size_t takers_count;
     uint64_t dropped; /* since init */
 };
 
@@ -149,6 +165,9 @@ bool ring_taken_is_whole(struct ring *ring);
 /* Drops everything visible without a gap: the changes will be read again from the slot. Returns
  * how many there were. The reader must not push meanwhile. */
 uint64_t ring_discard(struct ring *ring);
+
+/* What the takers have from before; of a ring that is empty, by the worker that owns the pipeline. */
+void ring_set_had(struct ring *ring, const struct ring_had *had, size_t takers_count);
 
 /* Copies the runs of drops that were not collected yet, up to RING_GAPS_MAX, and keeps them. */
 size_t ring_gaps(struct ring *ring, struct ring_gap ret_gaps[RING_GAPS_MAX]);

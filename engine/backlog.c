@@ -404,7 +404,9 @@ struct fan_position backlog_settled(struct backlog *backlog)
         break;
     case BACKLOG_SPILL: {
         struct fan_position durable = spill_durable(backlog->spill);
-        bool all = position_compare(durable, spill_last(backlog->spill)) >= 0;
+        struct fan_position last = spill_last(backlog->spill);
+        bool all =
+            position_compare(durable, last) >= 0 || position_compare(backlog->delivered, last) >= 0;
         settled = all ? backlog->appended : durable;
         break;
     }

@@ -301,7 +301,6 @@ static enum fan_status pipeline_create(struct engine *engine, size_t index,
 static int64_t intake_load_gaps(struct intake *intake, const struct store_state *state)
 {
     int64_t greatest_id = 0;
-    const char *target = settings_target_at(intake->settings, 0)->name;
     for (size_t index = 0; index < state->gaps_count; index++) {
         const struct store_gap *row = &state->gaps[index];
         /* Ids below 0 are of dead letters given up. Their ranges may span events that are not
@@ -316,8 +315,8 @@ static int64_t intake_load_gaps(struct intake *intake, const struct store_state 
         struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
                                  .last = {{row->last_lsn}, row->last_seq},
                                  .count = row->count};
-        if (strcmp(row->target, target) == 0 && position_compare(gap.last, intake->admitted) > 0) {
-            intake_remember_gap(intake, &gap);
+        if (position_compare(gap.last, intake->admitted) > 0) {
+            intake_remember_gap(intake, &gap); /* one of several targets' is known then */
         }
     }
     return greatest_id + greatest_id % 2; /* rows of rings get even ids */

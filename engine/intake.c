@@ -56,8 +56,10 @@ enum fan_status intake_init(struct intake *intake, const struct intake_setup *se
     intake->persisted_moves = calloc(targets_count, sizeof(*intake->persisted_moves));
     intake->posted_moves = calloc(targets_count, sizeof(*intake->posted_moves));
     intake->posted = calloc(targets_count, sizeof(*intake->posted));
+    intake->posted_gaps = calloc(RING_GAPS_MAX, sizeof(*intake->posted_gaps));
     if (intake->tables == NULL || intake->prefixes == NULL || intake->places == NULL ||
-        intake->persisted_moves == NULL || intake->posted_moves == NULL || intake->posted == NULL) {
+        intake->persisted_moves == NULL || intake->posted_moves == NULL || intake->posted == NULL ||
+        intake->posted_gaps == NULL) {
         intake_release(intake);
         return fan_fail(reterr, FAN_RETRY, "could not allocate pipeline \"%s\": out of memory",
                         settings->name);
@@ -87,6 +89,7 @@ void intake_release(struct intake *intake)
     free(intake->persisted_moves);
     free(intake->posted_moves);
     free(intake->posted);
+    free(intake->posted_gaps);
     free(intake->old_gaps);
     *intake = (struct intake){0};
 }
@@ -248,18 +251,17 @@ static void intake_prune_gaps(struct intake *intake)
 
 void intake_remember_gap(struct intake *intake, const struct change_gap *gap)
 {
-    for (size_t index = intake->old_gaps_count; index > 0; index--) {
-        struct change_gap *known = &intake->old_gaps[index - 1];
-        if (position_compare(known->first, gap->first) == 0) {
-            *known = *gap;
-            return;
-        }
-        if (position_compare(known->first, gap->first) < 0) {
-            break;
-        }
-    }
     if (intake->old_gaps_count == intake->old_gaps_capacity) {
         intake_prune_gaps(intake);
+    }
+    size_t at = intake->old_gaps_count;
+    while (at > 0 && position_compare(intake->old_gaps[at - 1].first, gap->first) > 0) {
+        at--;
+    }
+    struct change_gap *known = at > 0 ? &intake->old_gaps[at - 1] : NULL;
+    if (known != NULL && position_compare(known->first, gap->first) == 0) {
+        *known = position_compare(gap->last, known->last) > 0 ? *gap : *known;
+        return;
     }
     if (intake->old_gaps_count == intake->old_gaps_capacity) {
         size_t capacity = intake->old_gaps_capacity == 0 ? 16 : intake->old_gaps_capacity * 2;
@@ -270,7 +272,11 @@ void intake_remember_gap(struct intake *intake, const struct change_gap *gap)
         intake->old_gaps = gaps;
         intake->old_gaps_capacity = capacity;
     }
-    intake->old_gaps[intake->old_gaps_count++] = *gap;
+    memmove(intake->old_gaps + at + 1, intake->old_gaps + at,
+            (intake->old_gaps_count - at) * sizeof(*intake->old_gaps));
+    intake->old_gaps[at] = *gap;
+    intake->old_gaps_count++;
+    intake->old_gaps_next += at < intake->old_gaps_next;
 }
 
 void intake_close(struct intake *intake)

@@ -82,6 +82,8 @@ struct intake {
     size_t old_gaps_count;
     size_t old_gaps_capacity;
     size_t old_gaps_next;
+    struct ring_gap *posted_gaps; /* owned; runs of drops of the job under way */
+    size_t posted_gaps_count;
     int64_t gap_id_base; /* ids of this run's gap rows start above it */
 
     struct intake_counters counters;
@@ -118,7 +120,7 @@ static inline bool intake_admits(const struct intake *intake, const struct chang
 enum fan_status intake_give(struct intake *intake, struct change change) FAN_MUST_CHECK;
 
 /* Notes a run of drops of this or an earlier process: when its changes come again, a marker takes
- * their place. In order of position; a run that has grown replaces its former self. */
+ * their place. A run that has grown replaces its former self. */
 void intake_remember_gap(struct intake *intake, const struct change_gap *gap);
 
 /* Stops admitting. */

@@ -47,10 +47,9 @@ void outlet_move(struct outlet *outlet)
                           memory_order_relaxed);
 }
 
-/* The first trouble is the one to act on; a loss is worse than what led to it. */
 void outlet_trouble(struct outlet *outlet, enum trouble trouble, const struct fan_error *error)
 {
-    if (outlet->trouble == TROUBLE_NONE || trouble == TROUBLE_LOST) {
+    if (trouble > outlet->trouble || trouble == TROUBLE_LOST) {
         outlet->trouble = trouble;
         outlet->error = *error;
     }

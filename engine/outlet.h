@@ -83,7 +83,8 @@ static inline uint64_t outlet_counters_settled(const struct outlet_counters *cou
            count_get(&counters->fed);
 }
 
-/* What the pipeline has to decide about; the first one stays until outlet_take_trouble(). */
+/* What the pipeline has to decide about, from bad to worse; the worst one stays until
+ * outlet_take_trouble(). */
 enum trouble {
     TROUBLE_NONE,
     TROUBLE_SPENT, /* the attempts are spent: the error policy */

@@ -182,8 +182,9 @@ void outlet_divert(struct outlet *outlet, enum backlog_kind kind, const struct f
         outlet->last_error = error;
         return; /* the pipeline asks again */
     }
-    if (opens) {
-        backlog->delivered = outlet->checkpoint.position; /* a gap may lie in between */
+    if (opens) { /* a gap may lie in between, of which the marker goes into the backlog */
+        backlog->taken = outlet->checkpoint.position;
+        backlog->delivered = outlet->checkpoint.position;
     }
     backlog->gap_unasked = unasked;
     if (outlet->answering) {

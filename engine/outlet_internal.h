@@ -19,7 +19,8 @@
 
 /* Something has changed that the reader has to see, and the store to keep. */
 void outlet_move(struct outlet *outlet);
-/* The first trouble is the one to act on; a loss is worse than what led to it. */
+/* The worst trouble is the one to act on: one whose attempts were spent, and that could not be
+ * diverted then, may say that it cannot work. A loss is worse than what led to it. */
 void outlet_trouble(struct outlet *outlet, enum trouble trouble, const struct fan_error *error);
 /* A call failed and comes again after `wait_us`; `what` is the line in the log. */
 void outlet_note_failure(struct outlet *outlet, const char *what, const struct fan_error *error,

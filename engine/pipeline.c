@@ -63,10 +63,23 @@ void pipeline_release(struct pipeline *pipeline)
     *pipeline = (struct pipeline){0};
 }
 
+/* What comes again is for those only that do not have it: so are the drops among it. */
+static void pipeline_show_had(struct pipeline *pipeline)
+{
+    struct ring_had had[PIPELINE_TARGETS_MAX];
+    for (size_t index = 0; index < pipeline->outlets_count; index++) {
+        const struct outlet *outlet = &pipeline->outlets[index];
+        had[index] = (struct ring_had){.settled = outlet->settled, .given = outlet->given};
+    }
+    ring_set_had(&pipeline->ring, had, pipeline->outlets_count);
+}
+
 enum fan_status pipeline_resume_target(struct pipeline *pipeline, size_t index,
                                        struct outlet_memory *memory, struct fan_error *reterr)
 {
-    return outlet_resume(&pipeline->outlets[index], memory, reterr);
+    enum fan_status status = outlet_resume(&pipeline->outlets[index], memory, reterr);
+    pipeline_show_had(pipeline);
+    return status;
 }
 
 /* Whether targets may be started and get something. */
@@ -177,6 +190,7 @@ static void pipeline_become_idle(struct pipeline *pipeline)
     assembler_reset(&pipeline->assembler);
     pipeline_wait_no_more(pipeline);
     (void)ring_discard(&pipeline->ring); /* how many does not matter: they are read again */
+    pipeline_show_had(pipeline);
     pipeline->run = RUN_IDLE;
 }
 

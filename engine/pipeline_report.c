@@ -24,8 +24,10 @@ static void target_report(const struct pipeline *pipeline, size_t index,
                                           .settled = outlet->settled,
                                           .fatal = outlet->fatal,
                                           .moves = outlet->moves};
-    if (!outlet->backlog.gap_known) {
-        ret_target->gap = outlet->backlog.gap;
+    const struct backlog_gap *gap = &outlet->backlog.gap;
+    /* Until what precedes a gap is settled, a crash may lose that; then both come again. */
+    if (!outlet->backlog.gap_known && position_compare(outlet->settled, gap->range.last) >= 0) {
+        ret_target->gap = *gap;
     }
     int64_t commit_us = 0;
     if (outlet_oldest(outlet, &ret_target->next_hold, &commit_us)) {

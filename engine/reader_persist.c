@@ -159,11 +159,20 @@ static void job_add_state(struct persist_job *job, struct intake *intake)
     intake->state_posted = intake->state_moves;
 }
 
-/* A run of drops of the ring is the same for every target of the pipeline: one row each. */
+/* Whether the target has all of the run from before: this job or an earlier one says so. */
+static bool has_run(const struct intake *intake, const struct ring_gap *gap, size_t target)
+{
+    return (gap->had >> target & 1) != 0 &&
+           position_compare(intake->places[target].settled, gap->range.last) >= 0;
+}
+
+/* A run of drops of the ring is the same for every target of the pipeline that lacks it: one row
+ * each. */
 static bool job_add_gaps(struct persist_job *job, struct intake *intake, int64_t wall_us)
 {
-    struct ring_gap gaps[RING_GAPS_MAX];
+    struct ring_gap *gaps = intake->posted_gaps;
     size_t count = ring_gaps(&intake->pipeline->ring, gaps);
+    intake->posted_gaps_count = count;
     size_t wanted = job->gaps_count + count * intake->targets_count;
     struct store_gap *rows = realloc(job->gaps, (wanted + 1) * sizeof(*rows));
     if (rows == NULL) {
@@ -172,8 +181,10 @@ static bool job_add_gaps(struct persist_job *job, struct intake *intake, int64_t
     job->gaps = rows;
     for (size_t index = 0; index < count; index++) {
         for (size_t target = 0; target < intake->targets_count; target++) {
-            gap_fill(&job->gaps[job->gaps_count++], intake, target, &gaps[index].range,
-                     gap_id_of(intake, gaps[index].serial, false), STORE_GAP_DROPPED, wall_us);
+            if (!has_run(intake, &gaps[index], target)) {
+                gap_fill(&job->gaps[job->gaps_count++], intake, target, &gaps[index].range,
+                         gap_id_of(intake, gaps[index].serial, false), STORE_GAP_DROPPED, wall_us);
+            }
         }
     }
     return true;
@@ -263,27 +274,13 @@ static void intake_persisted(struct intake *intake)
     intake->pipeline->hooks.schedule(intake->pipeline->hooks.context, intake->pipeline);
 }
 
-static void intake_gaps_persisted(struct intake *intake, const struct persist_job *job)
+static void intake_gaps_persisted(struct intake *intake)
 {
-    const char *target = settings_target_at(intake->settings, 0)->name;
-    struct ring_gap gaps[RING_GAPS_MAX];
-    size_t count = 0;
-    for (size_t row = 0; row < job->gaps_count && count < RING_GAPS_MAX; row++) {
-        const struct store_gap *record = &job->gaps[row];
-        if (strcmp(record->pipeline, intake->settings->name) != 0 ||
-            strcmp(record->target, target) != 0 || strcmp(record->cause, STORE_GAP_DROPPED) != 0) {
-            continue;
-        }
-        gaps[count] = (struct ring_gap){
-            .range = {.first = {{record->first_lsn}, record->first_seq},
-                      .last = {{record->last_lsn}, record->last_seq},
-                      .count = record->count},
-            .serial = (uint64_t)(record->gap_id - intake->gap_id_base) / 2,
-        };
-        intake_remember_gap(intake, &gaps[count].range);
-        count++;
+    for (size_t index = 0; index < intake->posted_gaps_count; index++) {
+        intake_remember_gap(intake, &intake->posted_gaps[index].range);
     }
-    ring_gaps_persisted(&intake->pipeline->ring, gaps, count);
+    ring_gaps_persisted(&intake->pipeline->ring, intake->posted_gaps, intake->posted_gaps_count);
+    intake->posted_gaps_count = 0;
 }
 
 static void reader_persist_failed(struct reader *reader, const struct persist_job *job,
@@ -321,9 +318,7 @@ static void reader_persist_succeeded(struct reader *reader, const struct persist
         if (listed || intake->state_posted != intake->state_persisted) {
             intake_persisted(intake);
         }
-        if (job->gaps_count > 0) {
-            intake_gaps_persisted(intake, job);
-        }
+        intake_gaps_persisted(intake);
     }
 }
 

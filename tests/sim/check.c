@@ -97,6 +97,31 @@ static bool is_dropped(const struct store_gap *row)
     return strcmp(row->cause, STORE_GAP_DROPPED) == 0;
 }
 
+/* Up to where the store has the row already. */
+static struct fan_position known_end(const struct world *world, const struct store_gap *row)
+{
+    const struct vault *vault = &world->vault;
+    for (size_t at = 0; at < vault->gaps_count; at++) {
+        const struct store_gap *known = &vault->gaps[at];
+        if (known->gap_id == row->gap_id && strcmp(known->pipeline, row->pipeline) == 0 &&
+            strcmp(known->target, row->target) == 0) {
+            return (struct fan_position){{known->last_lsn}, known->last_seq};
+        }
+    }
+    return POSITION_NONE;
+}
+
+/* What the buffer drops when it comes again is lost for those targets only that did not have it. */
+static void check_dropped(const struct outside *outside, const struct store_gap *row, size_t event)
+{
+    struct fan_position position = outside->world->wal.events[event].position;
+    if (position_compare(position, outside->settled) <= 0 &&
+        position_compare(position, known_end(outside->world, row)) > 0) {
+        world_fail(outside->world, "p%zu t%zu: a row of drops counts e%zu, which was settled",
+                   outside->pipeline, outside->target, event);
+    }
+}
+
 /* Of a run of an answering target some may be there: they were on their way when it was given up. */
 static void check_gap(struct world *world, const struct store_gap *row)
 {
@@ -115,6 +140,9 @@ static void check_gap(struct world *world, const struct store_gap *row)
         }
         uint16_t *flags = outside_flag(outside, at);
         uint16_t without = asks ? FLAGS_DONE : FLAG_GAP;
+        if (is_dropped(row)) {
+            check_dropped(outside, row, at);
+        }
         most++;
         least += is_dropped(row) || (*flags & without) == 0;
         if (is_dropped(row) || (*flags & without) == 0) {
@@ -199,6 +227,18 @@ static void check_checkpoint(struct world *world, const struct store_checkpoint 
     check_settled(outside, &from, end_of(world, settled), FLAGS_SETTLED, "I10: settled");
 }
 
+/* The gap of one target has its row together with a settled position that counts it, or after a crash
+ * its events come again, and are in two rows when they are given up once more. */
+static void check_covered(struct world *world, const struct store_gap *row)
+{
+    size_t pipeline = (size_t)(row->pipeline[1] - '0');
+    size_t target = (size_t)(row->target[1] - '0');
+    struct fan_position last = {{row->last_lsn}, row->last_seq};
+    if (!is_dropped(row) && position_compare(last, world->outside[pipeline][target].settled) > 0) {
+        world_fail(world, "I14: p%zu t%zu: a gap row of what is not settled", pipeline, target);
+    }
+}
+
 static void check_confirmed(struct world *world, struct fan_lsn confirmed)
 {
     for (size_t pipeline = 0; pipeline < PIPELINES_MAX; pipeline++) {
@@ -236,6 +276,9 @@ void check_job(struct world *world, const struct persist_job *job)
     }
     for (size_t index = 0; index < job->checkpoints_count; index++) {
         check_checkpoint(world, &job->checkpoints[index]);
+    }
+    for (size_t index = 0; index < job->gaps_count; index++) {
+        check_covered(world, &job->gaps[index]);
     }
     if (!job->has_source) {
         return;

@@ -484,6 +484,9 @@ static enum fan_status deliver(struct target *target, struct batch *batch, size_
     for (size_t index = first; index < batch->events_count; index++) {
         take_event(self, batch, index);
     }
+    if (world->failed) {
+        return FAN_AGAIN; /* the log may be empty */
+    }
     outside->log[outside->log_count - 1].batch_end = true;
     size_t size;
     (void)batch_bytes(batch, self->context.format, first, &size); /* only the size is wanted */

@@ -172,9 +172,8 @@ static void add_gaps(struct process *process, size_t index)
         struct change_gap gap = {.first = {{row->first_lsn}, row->first_seq},
                                  .last = {{row->last_lsn}, row->last_seq},
                                  .count = row->count};
-        bool first_target =
-            strcmp(row->target, "t0") == 0 && strcmp(row->cause, STORE_GAP_DROPPED) == 0;
-        if (first_target && position_compare(gap.last, intake->admitted) > 0) {
+        if (strcmp(row->cause, STORE_GAP_DROPPED) == 0 &&
+            position_compare(gap.last, intake->admitted) > 0) {
             intake_remember_gap(intake, &gap);
         }
     }
@@ -327,7 +326,7 @@ static void see_situations(struct process *process)
             sometimes(SOMETIMES_REWOUND);
         }
         plan->counted_over = intake->passed_over;
-        if (intake->pipeline->ring.gap_open) {
+        if (intake->pipeline->ring.pending_count > 0) {
             sometimes(SOMETIMES_GAP_OPENED);
         }
         if (intake->state == PIPELINE_ERROR && strcmp(intake->reason, "buffer full") == 0) {

@@ -493,6 +493,24 @@ static size_t choose(struct history *history)
     return ready[rng_below(&world->rng, count)];
 }
 
+/* Whether every target takes account of the letters that are gone: the store's answer about them may
+ * not be read yet. */
+static bool are_fresh(const struct process *process)
+{
+    uint64_t removals = atomic_load(&process->world->vault.letterbox.removals);
+    for (size_t index = 0; index < process->count; index++) {
+        const struct pipeline *pipeline = &process->pipelines[index];
+        for (size_t target = 0; target < pipeline->outlets_count; target++) {
+            const struct outlet *outlet = &pipeline->outlets[target];
+            if (outlet->parked_question.asked ||
+                (outlet->parked.keys_count > 0 && outlet->parked_removals != removals)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool is_quiescent(const struct history *history)
 {
     const struct world *world = &history->world;
@@ -506,7 +524,7 @@ static bool is_quiescent(const struct history *history)
             return false;
         }
     }
-    if (!are_live(process)) {
+    if (!are_live(process) || !are_fresh(process)) {
         return false;
     }
     bool letters = world->replays_all && world->vault.letters_count > 0;

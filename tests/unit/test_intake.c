@@ -168,6 +168,28 @@ START_TEST(intake_run_that_grew_replaces_its_former_self)
     intake_remember_gap(&intake, &gap);
     ck_assert_uint_eq(intake.old_gaps_count, 1);
     ck_assert_uint_eq(intake.old_gaps[0].count, 4);
+    gap.last.seq = 1;
+    gap.count = 2;
+    intake_remember_gap(&intake, &gap); /* another target's row of it, as it was before */
+    ck_assert_uint_eq(intake.old_gaps[0].count, 4);
+}
+END_TEST
+
+/* Drops of what came again lie before those that were known by then. */
+START_TEST(intake_runs_are_known_in_order_of_position)
+{
+    open_intake(BUFFER_DROP_OLDEST);
+    const struct change_gap late = {.first = {{30}, 0}, .last = {{30}, 1}, .count = 2};
+    const struct change_gap early = {.first = {{10}, 1}, .last = {{10}, 2}, .count = 2};
+    intake_remember_gap(&intake, &late);
+    intake_remember_gap(&intake, &early);
+    for (uint64_t commit = 10; commit <= 30; commit += 10) {
+        for (int64_t seq = 0; seq < 3; seq++) {
+            give(commit, seq);
+        }
+    }
+    ck_assert_uint_eq(queued(), 7);
+    ck_assert_uint_eq(count_get(&intake.counters.gap_count), 4);
 }
 END_TEST
 
@@ -191,6 +213,7 @@ int main(void)
     tcase_add_test(cases, intake_forgotten_changes_are_admitted_again);
     tcase_add_test(cases, intake_dropped_before_comes_as_one_marker);
     tcase_add_test(cases, intake_run_that_grew_replaces_its_former_self);
+    tcase_add_test(cases, intake_runs_are_known_in_order_of_position);
     tcase_add_test(cases, intake_wants_only_its_tables);
     return suite_run("intake", cases);
 }

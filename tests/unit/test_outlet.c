@@ -273,6 +273,20 @@ START_TEST(outlet_settling_down_gets_nothing_until_it_goes_on)
 }
 END_TEST
 
+/* A spent one that could not be diverted is a trouble again and again, and must not hide that. */
+START_TEST(outlet_fatal_behind_spent_attempts_is_told)
+{
+    fixture.settings.error_handling.max_attempts = 1;
+    start_at(1, 0);
+    fixture.target.answer = FAN_RETRY;
+    ck_assert_int_eq(offer(10, 1, 1000), OFFER_WAIT);
+    ck_assert_int_eq(outlet->trouble, TROUBLE_SPENT);
+    fixture_post(&fixture, OUTCOME_FATAL);
+    step(1001);
+    ck_assert_int_eq(outlet->trouble, TROUBLE_FATAL);
+}
+END_TEST
+
 START_TEST(outlet_fatal_wants_no_step)
 {
     outlet->fatal = true;
@@ -329,6 +343,49 @@ START_TEST(outlet_gap_that_the_store_does_not_know_is_not_passed)
 }
 END_TEST
 
+/* ---- a store that has what is added, and gives nothing out ---- */
+
+static size_t letters_added;
+static size_t letters_fetches;
+static struct fan_position letters_wanted_behind; /* by the first of them */
+
+static void post_letters(struct letterbox *letterbox, struct letter_job *job)
+{
+    (void)letterbox; /* there is one */
+    job->status = FAN_OK;
+    if (job->kind == LETTERS_FETCH) {
+        letters_wanted_behind = letters_fetches++ == 0 ? job->position : letters_wanted_behind;
+        job->status = FAN_AGAIN;
+    } else if (job->kind == LETTERS_ADD) {
+        letters_added += job->items_count;
+    }
+    atomic_store(&job->done, true);
+}
+
+/* The marker has the position of the gap's end, behind which the backlog begins. */
+START_TEST(outlet_isolated_behind_a_gap_gets_its_marker_out_of_the_letters)
+{
+    struct letterbox letterbox = {.post = post_letters};
+    outlet->letters.letterbox = &letterbox;
+    letters_added = 0;
+    letters_fetches = 0;
+    fail_into_gap();
+    know_gap();
+    step(5);
+    ck_assert_uint_eq(outlet->settled.commit_lsn.value, 10);
+    fixture.target.answer = FAN_RETRY;
+    ck_assert_int_eq(offer(20, 1, 6), OFFER_WAIT); /* the probe */
+    ck_assert_int_eq(outlet->divert, BACKLOG_NONE);
+    outlet_divert(outlet, BACKLOG_LETTERS, &why);
+    ck_assert_int_eq(offer(20, 1, 7), OFFER_ACCEPTED);
+    step(8);
+    step(9);
+    ck_assert_uint_eq(letters_added, 2);
+    ck_assert_uint_gt(letters_fetches, 0);
+    ck_assert_uint_eq(letters_wanted_behind.commit_lsn.value, 1);
+}
+END_TEST
+
 START_TEST(outlet_resumed_behind_a_gap_shows_its_marker)
 {
     struct outlet_memory memory = {.checkpoint = {.position = {{1}, 0}}, .settled = {{10}, 2}};
@@ -378,9 +435,11 @@ int main(void)
     tcase_add_test(cases,
                    outlet_diverted_with_events_under_way_takes_nothing_before_they_are_read_again);
     tcase_add_test(cases, outlet_settling_down_gets_nothing_until_it_goes_on);
+    tcase_add_test(cases, outlet_fatal_behind_spent_attempts_is_told);
     tcase_add_test(cases, outlet_fatal_wants_no_step);
     tcase_add_test(cases, outlet_marker_of_a_gap_is_shown_until_it_is_durable);
     tcase_add_test(cases, outlet_gap_that_the_store_does_not_know_is_not_passed);
+    tcase_add_test(cases, outlet_isolated_behind_a_gap_gets_its_marker_out_of_the_letters);
     tcase_add_test(cases, outlet_resumed_behind_a_gap_shows_its_marker);
     tcase_add_test(cases, outlet_resumed_with_a_checkpoint_beyond_settled_goes_on_behind_it);
     return suite_run("outlet", cases);

@@ -184,10 +184,30 @@ START_TEST(pipeline_lost_says_so_and_starts_again_at_what_is_settled)
     ck_assert(report.run == RUN_FAILED && report.lost);
     wish(WISH_IDLE);
     step(100002);
+    ck_assert_uint_eq(fixture.pipeline.ring.takers_count, 1);
+    ck_assert_uint_eq(fixture.pipeline.ring.had[0].given.commit_lsn.value, 10);
     wish(WISH_FLOW);
     step(100003);
     ck_assert_uint_eq(fixture.target.starts, 2);
     ck_assert_uint_eq(fixture.target.start_place.commit_lsn.value, 10);
+}
+END_TEST
+
+/* Or a crash has its events come again, and they are in two rows when they are given up once more. */
+START_TEST(pipeline_gap_is_reported_once_what_precedes_it_is_settled)
+{
+    struct backlog *backlog = &fixture.pipeline.outlets[0].backlog;
+    wish(WISH_FLOW);
+    fixture_push(&fixture, 10, 0);
+    fixture_publish(&fixture, true);
+    backlog->gap_known = false;
+    backlog->gap = (struct backlog_gap){
+        .range = {.first = {{10}, 0}, .last = {{10}, 0}, .count = 1}, .serial = 1};
+    step(1);
+    ck_assert_uint_eq(place.gap.range.count, 0);
+    fixture_settle(&fixture, 10, 0);
+    step(2);
+    ck_assert_uint_eq(place.gap.range.count, 1);
 }
 END_TEST
 
@@ -234,6 +254,7 @@ int main(void)
     tcase_add_test(cases, pipeline_fatal_keeps_its_memory_until_wished_idle);
     tcase_add_test(cases, pipeline_failing_while_it_flushes_becomes_idle);
     tcase_add_test(cases, pipeline_lost_says_so_and_starts_again_at_what_is_settled);
+    tcase_add_test(cases, pipeline_gap_is_reported_once_what_precedes_it_is_settled);
     tcase_add_test(cases, pipeline_drain_delivers_everything_and_reports_it);
     tcase_add_test(cases, pipeline_target_that_does_not_start_is_tried_again);
     return suite_run("pipeline", cases);

@@ -246,6 +246,33 @@ START_TEST(reader_overflow_under_error_leaves_nothing_in_the_ring)
 }
 END_TEST
 
+/* After a stop everything comes again that some target lacks; this one has the first two. */
+START_TEST(reader_drops_that_a_target_has_from_before_are_in_no_row_of_it)
+{
+    open_reader(1, BUFFER_DROP_OLDEST);
+    const struct ring_had had = {.settled = {{120}, 0}, .given = {{120}, 1}};
+    struct outlet *outlet = &fixture.pipeline.outlets[0];
+    ring_set_had(&fixture.pipeline.ring, &had, 1);
+    outlet->given = had.given;
+    outlet->settled = had.given; /* its backlog was synced meanwhile */
+    outlet->moves++;
+    for (int64_t seq = 0; seq < 4; seq++) {
+        ck_assert_int_eq(change(120, seq), FAN_OK);
+    }
+    commit(120, 130);
+    step();
+    ck_assert_ptr_nonnull(posted);
+    ck_assert_uint_eq(posted->gaps_count, 1);
+    ck_assert_int_eq(posted->gaps[0].first_seq, 2);
+    ck_assert_uint_eq(posted->gaps[0].count, 1);
+    store_answers(FAN_OK);
+    step();
+    struct ring_gap gaps[RING_GAPS_MAX];
+    ck_assert_uint_eq(ring_gaps(&fixture.pipeline.ring, gaps), 0); /* all are known */
+    ck_assert_uint_eq(fixture.target.events[0], 2); /* a marker, and the last event */
+}
+END_TEST
+
 START_TEST(reader_loose_message_is_delivered_without_a_commit)
 {
     open_reader(8, BUFFER_BLOCK);
@@ -415,6 +442,7 @@ int main(void)
     tcase_add_test(cases, reader_failing_store_holds_the_ack_and_is_tried_again);
     tcase_add_test(cases, reader_full_ring_under_block_takes_nothing);
     tcase_add_test(cases, reader_overflow_under_error_leaves_nothing_in_the_ring);
+    tcase_add_test(cases, reader_drops_that_a_target_has_from_before_are_in_no_row_of_it);
     tcase_add_test(cases, reader_loose_message_is_delivered_without_a_commit);
     tcase_add_test(cases, reader_paused_pipeline_is_passed_over_and_read_again);
     tcase_add_test(cases, reader_start_during_stop_waits_until_idle);

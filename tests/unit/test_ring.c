@@ -164,6 +164,43 @@ START_TEST(ring_dropped_marker_moves_into_the_marker_but_into_no_run)
 }
 END_TEST
 
+/* One of two takers has events 0 and 1 for ever, and was given event 2; the other has event 0. */
+START_TEST(ring_drops_that_a_taker_has_are_runs_and_markers_of_their_own)
+{
+    open_ring(1, RING_DROP_OLDEST);
+    const struct ring_had had[] = {
+        {.settled = {{10}, 1}, .given = {{10}, 2}},
+        {.settled = {{10}, 0}, .given = {{10}, 0}},
+    };
+    static const struct {
+        int64_t last;
+        uint64_t count;
+        uint64_t had;
+    } wanted[] = {{0, 1, 3}, {1, 1, 1}, {2, 1, 1}, {5, 3, 0}};
+    ring_set_had(&ring, had, 2);
+    for (int64_t seq = 0; seq < 7; seq++) {
+        ck_assert_int_eq(push(10, seq), FAN_OK);
+    }
+    (void)ring_publish(&ring); /* it is new */
+    struct ring_gap gaps[RING_GAPS_MAX];
+    struct change out[8];
+    ck_assert_uint_eq(ring_gaps(&ring, gaps), 4);
+    ck_assert_uint_eq(ring_take(&ring, out, 3).count, 3);
+    ck_assert_uint_eq(ring_take(&ring, out + 3, 5).count, 2);
+    for (size_t at = 0; at < 4; at++) {
+        ck_assert_int_eq(gaps[at].range.last.seq, wanted[at].last);
+        ck_assert_uint_eq(gaps[at].range.count, wanted[at].count);
+        ck_assert_uint_eq(gaps[at].had, wanted[at].had);
+        ck_assert_int_eq(out[at].op, CHANGE_GAP);
+        ck_assert_int_eq(out[at].position.seq, wanted[at].last);
+        ck_assert_uint_eq(out[at].gap->count, wanted[at].count);
+        change_release(&out[at]);
+    }
+    ck_assert_int_eq(out[4].position.seq, 6);
+    ring_release(&ring);
+}
+END_TEST
+
 START_TEST(ring_too_many_unknown_runs_holds_the_reader)
 {
     open_ring(1, RING_DROP_OLDEST);
@@ -232,6 +269,7 @@ int main(void)
     tcase_add_test(cases, ring_drop_oldest_hands_out_a_marker_and_lists_the_run);
     tcase_add_test(cases, ring_run_persisted_while_it_grows_is_listed_again_whole);
     tcase_add_test(cases, ring_dropped_marker_moves_into_the_marker_but_into_no_run);
+    tcase_add_test(cases, ring_drops_that_a_taker_has_are_runs_and_markers_of_their_own);
     tcase_add_test(cases, ring_too_many_unknown_runs_holds_the_reader);
     tcase_add_test(cases, ring_single_large_change_is_admitted_alone);
     tcase_add_test(cases, ring_discard_leaves_nothing_and_no_gap);
