@@ -66,7 +66,7 @@ static const char types_sql[] =
 static const char columns_sql[] =
     "SELECT a.attname, a.attnotnull, EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid "
     "AND i.indisprimary AND a.attnum = ANY (i.indkey)), "
-    "(SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid "
+    "(SELECT pg_get_expr(d.adbin, 0) FROM pg_attrdef d WHERE d.adrelid = a.attrelid "
     "AND d.adnum = a.attnum AND a.attgenerated = '') "
     "FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
 

@@ -428,6 +428,22 @@ def test_i20_schemas_have_the_defaults_that_debezium_takes(scene, connect):
 
 
 @pytest.mark.matrix
+def test_i20_a_table_that_is_locked_is_described_all_the_same(scene):
+    """A migration that holds its table must not hold the slot: the catalog is read, the table is not."""
+    scene.sql("CREATE TABLE t (id serial PRIMARY KEY, at timestamptz DEFAULT now(), v text DEFAULT 'x')")
+    engine = scene.engine(debezium(scene, schemas=True, defaults=True)).start()
+    scene.caught_up()
+    assert engine.stop() == 0
+    scene.sql("INSERT INTO t DEFAULT VALUES")
+    with scene.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        engine.start()
+        (line,) = [json.dumps(event) for event in scene.wait_records(1, timeout=8)]
+        assert node(line, "v")["default"] == "x"
+        holder.rollback()
+
+
+@pytest.mark.matrix
 def test_i20_source_tells_where_a_transaction_came_from(scene):
     """What logical replication noted of it; nothing of a transaction of the server's own."""
     scene.sql("CREATE TABLE t (id int PRIMARY KEY)")
