@@ -697,6 +697,21 @@ static void write_gap(struct debezium *debezium, const struct change *change, st
     value_end(debezium, NULL, out);
 }
 
+/* The table's version that came first in the transaction: a table that changes meanwhile counts once. */
+static struct debezium_table *counter_of(struct txn_count *count, struct debezium_table *table)
+{
+    if (table->counter_lsn.value == count->commit_lsn.value) {
+        return table->counter;
+    }
+    struct debezium_table *first = count->first;
+    while (first != NULL && first->relation->relid != table->relation->relid) {
+        first = first->next;
+    }
+    table->counter_lsn = count->commit_lsn;
+    table->counter = first != NULL ? first : table;
+    return table->counter;
+}
+
 /* Counts the event for the mark at the end of its transaction, if it saw the one at the begin. */
 static void count_event(struct debezium *debezium, struct debezium_table *table,
                         const struct change *change)
@@ -713,6 +728,7 @@ static void count_event(struct debezium *debezium, struct debezium_table *table,
         count->messages++;
         return;
     }
+    table = counter_of(count, table);
     if (table->counted++ == 0) {
         *(count->last != NULL ? &count->last->next : &count->first) = table;
         count->last = table;

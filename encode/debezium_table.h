@@ -16,6 +16,7 @@
 #include "encode/debezium_column.h"
 #include "encode/debezium_schema.h"
 #include "encode/relation_map.h"
+#include "model/lsn.h"
 
 struct debezium_table {
     const struct relation *relation;
@@ -24,6 +25,8 @@ struct debezium_table {
     struct bytes key_head;           /* the same of the key */
     struct bytes place;              /* ,"schema":"public","table":"orders" */
     uint64_t counted;                /* its events in the transaction that the encoder counts */
+    struct fan_lsn counter_lsn;      /* of that transaction, once `counter` is known */
+    struct debezium_table *counter;  /* the version of the same table that counts for it */
     struct debezium_table *next;     /* of those with such events, in the order of the first */
 };
 

@@ -530,6 +530,46 @@ START_TEST(debezium_marks_count_events_of_the_transaction)
 }
 END_TEST
 
+/* A table that changes in the middle is one table. */
+START_TEST(debezium_marks_count_the_versions_of_a_table_as_one)
+{
+    static const struct encode_settings settings = {.type = &debezium_encoder,
+                                                    .transactions = true};
+    struct relation *first = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 1);
+    struct relation *second = relation_make(REPLICA_IDENTITY_DEFAULT, shop_columns, 2);
+    struct encoder *encoder = encoder_make(&settings);
+    struct bytes out;
+    bytes_init(&out, OUT_MAX);
+    struct change before =
+        row_change(CHANGE_INSERT, first, OLD_ROW_NONE, NULL, (const char *[]){"7"});
+    struct change after =
+        row_change(CHANGE_INSERT, second, OLD_ROW_NONE, NULL, (const char *[]){"8", "1"});
+    after.position.seq = 4;
+    struct change last = after;
+    last.position.seq = 5;
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(debezium_encoder.mark(encoder, TXN_MARK_BEGIN, &before, &out, NULL),
+                         FAN_OK);
+        ck_assert_int_eq(debezium_encoder.encode(encoder, &before, &out, NULL), FAN_OK);
+        ck_assert_int_eq(debezium_encoder.encode(encoder, &after, &out, NULL), FAN_OK);
+        ck_assert_int_eq(debezium_encoder.encode(encoder, &last, &out, NULL), FAN_OK);
+        bytes_clear(&out);
+        ck_assert_int_eq(debezium_encoder.mark(encoder, TXN_MARK_COMMIT, &last, &out, NULL),
+                         FAN_OK);
+        ck_assert_str_eq(bytes_text(&out),
+                         "{\"status\":\"END\",\"id\":\"731:439041101\",\"event_count\":3,"
+                         "\"data_collections\":[{\"data_collection\":\"public.orders\","
+                         "\"event_count\":3}],\"ts_ms\":1795309323456}");
+    }
+    bytes_release(&out);
+    change_release(&before);
+    change_release(&after);
+    debezium_encoder.destroy(encoder);
+    relation_destroy(first);
+    relation_destroy(second);
+}
+END_TEST
+
 /* ---- records ---- */
 
 struct record_case {
@@ -1847,6 +1887,7 @@ int main(void)
     tcase_add_test(tests, debezium_transaction_block_counts_from_one);
     tcase_add_test(tests, debezium_source_tells_the_origin_of_a_transaction);
     tcase_add_test(tests, debezium_marks_count_events_of_the_transaction);
+    tcase_add_test(tests, debezium_marks_count_the_versions_of_a_table_as_one);
     tcase_add_test(tests, debezium_records_have_keys_and_tombstones);
     tcase_add_test(tests, debezium_records_split_a_change_of_key);
     tcase_add_loop_test(tests, debezium_marks_are_records_of_their_own, 0, 2);
