@@ -211,13 +211,15 @@ enum fan_status assembler_marker(struct assembler *assembler, const struct chang
                                   .txn_end = true,
                                   .gap = &range};
     enum fan_status status = encoders_create(assembler, reterr);
-    struct batch *batch = status == FAN_OK ? batch_pool_take(assembler->pool) : NULL;
-    if (status == FAN_OK && (batch == NULL || !batch_reserve_event(batch))) {
-        status = fan_fail(reterr, FAN_RETRY, "could not write the marker of a gap: out of memory");
+    if (status != FAN_OK) {
+        return status;
     }
-    if (status == FAN_OK) {
-        status = encode_all(assembler, batch, &change, reterr);
+    struct batch *batch = batch_pool_take(assembler->pool);
+    if (batch == NULL || !batch_reserve_event(batch)) {
+        batch_unref(batch);
+        return fan_fail(reterr, FAN_RETRY, "could not write the marker of a gap: out of memory");
     }
+    status = encode_all(assembler, batch, &change, reterr);
     if (status != FAN_OK) {
         batch_unref(batch);
         return status;

@@ -470,7 +470,10 @@ static enum fan_status next_letters(struct backlog *backlog, int64_t now_us,
         }
     }
     (void)backlog_settled(backlog); /* takes note of what has been written */
-    if (now_us >= backlog->fetch_at_us && !backlog_drained(backlog) &&
+    /* A marker lies before what is settled: what is not written yet must not be passed over. */
+    bool unwritten = backlog->marks_count > 0 &&
+                     position_compare(backlog->marks[0].position, backlog->settled) <= 0;
+    if (now_us >= backlog->fetch_at_us && !backlog_drained(backlog) && !unwritten &&
         position_compare(backlog->taken, backlog->settled) < 0) {
         backlog->fetching = true;
         backlog->fetch_end = backlog->settled;

@@ -295,7 +295,8 @@ static void job_fetch(struct letter_job *job, struct store *store)
     /* One transaction that is larger: those of such a target fit a batch. Rows that have become a
      * gap may have taken its end with them. */
     while (job->status == FAN_OK && job->owner->whole && events_whole(job->batch) == 0 &&
-           job->batch->events_count > before) {
+           job->batch->events_count > before &&
+           (job->owner->whole_max == 0 || bytes < job->owner->whole_max)) {
         before = job->batch->events_count;
         entries *= 2;
         bytes *= 2;

@@ -38,6 +38,7 @@ struct letter_owner {
     const char *format_name; /* of the envelope */
     size_t format;           /* in batches */
     bool whole;              /* a fetch ends where a transaction ends */
+    size_t whole_max;        /* bytes, about; a transaction beyond comes in parts. 0: none does */
     const struct encode_context *encode;
 };
 

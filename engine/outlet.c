@@ -64,7 +64,8 @@ static enum fan_status outlet_parts_init(struct outlet *outlet, const struct out
         .pipeline = outlet->pipeline,
         .target = outlet->name,
         .format_name = setup->target_settings->format,
-        .whole = outlet->transactions && !outlet->marks_apart,
+        .whole = outlet->transactions,
+        .whole_max = outlet->marks_apart ? settings->batch.max_bytes : 0,
         .format = setup->format,
         .encode = setup->encode,
     };
