@@ -531,10 +531,23 @@ static const struct conf_choice debezium_binaries[] = {
 static const struct conf_choice debezium_intervals[] = {{"numeric", 0}, {"string", 1}, {NULL, 0}};
 static const struct conf_choice debezium_hstores[] = {{"json", 0}, {"map", 1}, {NULL, 0}};
 
+/* Debezium's rule for topic.prefix: it is a part of topics' names. */
+static bool prefix_is_bad(const char *prefix)
+{
+    return prefix != NULL &&
+           prefix[strspn(prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 "._-")] != '\0';
+}
+
 static const char *check_debezium(const void *section, const char **ret_key)
 {
     const struct settings_debezium *debezium = section;
     const char *value = debezium->unavailable_value;
+    *ret_key = "topic_prefix";
+    if (prefix_is_bad(debezium->topic_prefix)) {
+        return "\"topic_prefix\" is letters, digits, `.`, `_` and `-`: it is a part of topics' "
+               "names";
+    }
     *ret_key = "unavailable_value";
     if (value == NULL || strncmp(value, "hex:", 4) != 0) {
         return NULL;
@@ -608,7 +621,7 @@ static const struct conf_option debezium_options[] = {
      .type = CONF_TEXT,
      .offset = offsetof(struct settings_debezium, topic_prefix),
      .minimum = 1,
-     .maximum = 255,
+     .maximum = 200,
      .help =
          "The logical name of the server, in `source.name` and in the names of schemas. Default: "
          "the name of the source.",

@@ -422,7 +422,12 @@ bool producer_seek(struct producer *producer, int timeout_ms)
     }
     for (int at = 0; at < metadata->topic_cnt; at++) {
         struct producer_topic *topic = *topic_link(producer, metadata->topics[at].topic);
-        if (topic != NULL && topic->sought && metadata->topics[at].partition_cnt > 0) {
+        rd_kafka_resp_err_t error = metadata->topics[at].err;
+        bool comes = metadata->topics[at].partition_cnt == 0 &&
+                     (error == RD_KAFKA_RESP_ERR_NO_ERROR ||
+                      error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                      error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+        if (topic != NULL && topic->sought && !comes) { /* it is there, or will not be */
             topic->sought = false;
             producer->sought_count--;
         }

@@ -19,7 +19,13 @@
 #include "targets/kafka/state.h"
 
 /* While the second and the third last nothing else is done, but that reports are taken. */
-enum { IDLE_MS = 1000, TOPIC_MS = 5000, SEEK_US = 1000000, SEEK_PAUSE_MS = 5 };
+enum {
+    IDLE_MS = 1000,
+    TOPIC_MS = 5000,
+    SEEK_US = 1000000,
+    SEEK_PAUSE_MS = 5,
+    SEEK_PAUSE_MAX_MS = 80
+};
 
 static int topic_patience_ms(const struct kafka_request *request)
 {
@@ -130,10 +136,15 @@ static void seek_topics(struct kafka_request *request)
     int64_t left_us = request->deadline_us - now_us;
     left_us = left_us < SEEK_US ? left_us : SEEK_US;
     int64_t until_us = now_us + left_us;
+    int pause_ms = SEEK_PAUSE_MS;
+    if (request->open == 0) {
+        return; /* nothing waits for them */
+    }
     while (request->open > 0 && producer->sought_count > 0 && left_us > 0 &&
            !sender_is_stopping(request->target) &&
            producer_seek(producer, (int)(left_us / 1000) + 1)) {
-        producer_serve(producer, producer->sought_count > 0 ? SEEK_PAUSE_MS : 0);
+        producer_serve(producer, producer->sought_count > 0 ? pause_ms : 0);
+        pause_ms = pause_ms < SEEK_PAUSE_MAX_MS ? 2 * pause_ms : pause_ms;
         left_us = until_us - clock_monotonic_us();
     }
     producer_seek_end(producer);
