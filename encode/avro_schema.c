@@ -87,15 +87,17 @@ static void append_name(struct bytes *out, const char *name, enum avro_names nam
 {
     const uint8_t *at = (const uint8_t *)name;
     const uint8_t *end = at + strlen(name);
+    bool first = true; /* of a part: none may begin with a digit */
     while (at < end) {
         size_t size = utf8_sequence(at, (size_t)(end - at));
         bool underscore = *at == '_' && names == AVRO_NAMES_REPLACE;
-        bool first = at == (const uint8_t *)name; /* of all parts, as in Debezium's adjustment */
-        if ((*at == '.' && dots) || underscore || is_letter(*at) || (is_digit(*at) && !first)) {
+        bool dot = *at == '.' && dots;
+        if (dot || underscore || is_letter(*at) || (is_digit(*at) && !first)) {
             bytes_append_char(out, (char)*at);
         } else {
             append_replaced(out, at, size, names);
         }
+        first = dot;
         at += size > 0 ? size : 1;
     }
 }

@@ -251,7 +251,7 @@ static const struct {
 } name_cases[] = {
     {"shop.public.orders", "shop.public.orders", "shop.public.orders"},
     {"a-b.c d", "a_b.c_d", "a_u002db.c_u0020d"},
-    {"1st.2nd.x9", "_st.2nd.x9", "_u0031st.2nd.x9"},
+    {"1st.2nd.x9", "_st._nd.x9", "_u0031st._u0032nd.x9"},
     {"order_items", "order_items", "order_u005fitems"},
     {"gr\xc3\xbc\xc3\x9f", "gr__", "gr_u00fc_u00df"},
     {"\xf0\x9f\x92\xa9", "__", "_ud83d_udca9"},
