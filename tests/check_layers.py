@@ -54,8 +54,15 @@ def fault_of(folder, path, included):
     return None
 
 
+def left_out(root):
+    """Folders of the product that images would be built without."""
+    kept = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    return [f".dockerignore: leaves out {folder}/" for folder in source_tree.FOLDERS
+            if f"!{folder}/" not in kept]
+
+
 def main(root):
-    faults, files = [], source_tree.product(root)
+    faults, files = left_out(root), source_tree.product(root)
     for path in files:
         text, relative = path.read_text(encoding="utf-8"), path.relative_to(root)
         for match in INCLUDE.finditer(text):
