@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "encode/json.h"
 
 #define CONNECT_DATA "org.apache.kafka.connect.data."
 #define PRECISION_PARAMETER "connect.decimal.precision"
@@ -169,29 +170,28 @@ static const char *primitive_of(const char *connect_type)
 /* Octets in base64 as the characters U+0000 to U+00FF, which is how Avro's JSON has bytes. */
 static json_t *octets_of(const json_t *value)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *text = json_string_value(value);
+    size_t size = text != NULL ? strlen(text) : 0;
+    uint8_t *octets = malloc(size + 1);
     struct bytes out;
-    uint32_t bits = 0;
-    unsigned count = 0;
+    json_t *made = NULL;
     bytes_init(&out, UINT32_MAX);
-    bytes_reserve(&out, 1);
-    for (; text != NULL && *text != '\0' && *text != '='; text++) {
-        const char *digit = strchr(digits, *text);
-        bits = bits << 6 | (uint32_t)(digit != NULL ? digit - digits : 0);
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            uint8_t octet = (uint8_t)(bits >> count);
-            if (octet >= 0x80) {
-                bytes_append_char(&out, (char)(0xc0 | octet >> 6));
-                bytes_append_char(&out, (char)(0x80 | (octet & 0x3f)));
+    if (octets != NULL && bytes_reserve(&out, 1)) {
+        memcpy(octets, text != NULL ? text : "", size);
+        if (!base64_decode(octets, &size)) {
+            size = 0; /* the envelope writes none that is not */
+        }
+        for (size_t i = 0; i < size; i++) {
+            if (octets[i] >= 0x80) {
+                bytes_append_char(&out, (char)(0xc0 | octets[i] >> 6));
+                bytes_append_char(&out, (char)(0x80 | (octets[i] & 0x3f)));
             } else {
-                bytes_append_char(&out, (char)octet);
+                bytes_append_char(&out, (char)octets[i]);
             }
         }
+        made = bytes_ok(&out) ? json_stringn((const char *)out.data, out.size) : NULL;
     }
-    json_t *made = bytes_ok(&out) ? json_stringn((const char *)out.data, out.size) : NULL;
+    free(octets);
     bytes_release(&out);
     return made;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/json.h"
+
 enum { NUMBER_MAX = 1100 }; /* a double in full is shorter */
 
 struct reading {
@@ -164,41 +166,13 @@ static void skip_string(struct reading *reading)
     (void)take(reading, '"');
 }
 
-static int digit_of(uint8_t character)
-{
-    if (character >= 'A' && character <= 'Z') {
-        return character - 'A';
-    }
-    if (character >= 'a' && character <= 'z') {
-        return character - 'a' + 26;
-    }
-    if (character >= '0' && character <= '9') {
-        return character - '0' + 52;
-    }
-    return character == '+' ? 62 : character == '/' ? 63 : -1;
-}
-
 /* Turns the base64 in `scratch` into its octets, in place. */
 static void decode_octets(struct reading *reading)
 {
     struct bytes *scratch = reading->scratch;
-    uint32_t bits = 0;
-    unsigned count = 0;
-    size_t octets = 0;
-    for (size_t i = 0; i < scratch->size && scratch->data[i] != '='; i++) {
-        int digit = digit_of(scratch->data[i]);
-        if (digit < 0) {
-            fail(reading, FAN_POISON);
-            return;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            scratch->data[octets++] = (uint8_t)(bits >> count);
-        }
+    if (!base64_decode(scratch->data, &scratch->size)) {
+        fail(reading, FAN_POISON);
     }
-    scratch->size = octets;
 }
 
 /* ---- numbers ---- */

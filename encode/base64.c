@@ -1,5 +1,5 @@
 /*
- * base64.c - json_write_base64() and json_write_base64_hex().
+ * base64.c - json_write_base64(), json_write_base64_hex() and base64_decode().
  */
 #include "encode/json.h"
 
@@ -80,5 +80,40 @@ bool json_write_base64_hex(struct bytes *out, const char *digits, size_t size)
         return false;
     }
     json_done(out, at);
+    return true;
+}
+
+static int digit_of(uint8_t character)
+{
+    if (character >= 'A' && character <= 'Z') {
+        return character - 'A';
+    }
+    if (character >= 'a' && character <= 'z') {
+        return character - 'a' + 26;
+    }
+    if (character >= '0' && character <= '9') {
+        return character - '0' + 52;
+    }
+    return character == '+' ? 62 : character == '/' ? 63 : -1;
+}
+
+bool base64_decode(uint8_t *text, size_t *size)
+{
+    uint32_t bits = 0;
+    unsigned count = 0;
+    size_t octets = 0;
+    for (size_t i = 0; i < *size && text[i] != '='; i++) {
+        int digit = digit_of(text[i]);
+        if (digit < 0) {
+            return false;
+        }
+        bits = bits << 6 | (uint32_t)digit;
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            text[octets++] = (uint8_t)(bits >> count);
+        }
+    }
+    *size = octets;
     return true;
 }

@@ -83,6 +83,10 @@ void json_write_base64(struct bytes *out, const uint8_t *bytes, size_t size);
 /* The bytes that `size` hexadecimal digits stand for, as base64; false if they are none. */
 bool json_write_base64_hex(struct bytes *out, const char *digits, size_t size);
 
+/* Turns base64 without quotes into its octets, in place, up to a `=` or the end. False: it is none, and
+ * what stands there then is of no use. */
+bool base64_decode(uint8_t *text, size_t *size);
+
 /* Decimal digits; at most 20 bytes. Returns the end. */
 uint8_t *json_write_u64(uint8_t *at, uint64_t number);
 
