@@ -116,7 +116,7 @@ static enum fan_status registry_find(struct schema_ids *ids, const char *subject
 {
     struct schema_registry *registry = (struct schema_registry *)ids;
     int64_t now_us = clock_monotonic_us();
-    pthread_mutex_lock(&registry->lock);
+    (void)pthread_mutex_lock(&registry->lock); /* cannot fail: we do not hold it */
     struct entry *entry = book_look(registry, subject, schema, schema_size);
     if (entry == NULL) {
         entry = book_add(registry, subject, schema, schema_size);
@@ -126,13 +126,13 @@ static enum fan_status registry_find(struct schema_ids *ids, const char *subject
         entry->looked_us = now_us;
         if (forgotten) { /* or new */
             entry->due_us = now_us;
-            pthread_cond_signal(&registry->changed);
+            (void)pthread_cond_signal(&registry->changed); /* cannot fail */
         }
     }
     enum fan_status status =
         entry != NULL ? book_answer(entry, ret_id, reterr)
                       : fan_fail(reterr, FAN_RETRY, "could not keep a schema: out of memory");
-    pthread_mutex_unlock(&registry->lock);
+    (void)pthread_mutex_unlock(&registry->lock); /* cannot fail: we hold it */
     return status;
 }
 
@@ -196,12 +196,12 @@ static void *registry_run(void *argument)
     struct schema_registry *registry = argument;
     struct rng rng = rng_seeded((uint64_t)clock_wall_us());
     thread_set_name("schemas");
-    pthread_mutex_lock(&registry->lock);
+    (void)pthread_mutex_lock(&registry->lock); /* cannot fail: we do not hold it */
     while (!registry->stop) {
         int64_t now_us = clock_monotonic_us();
         struct entry *entry = next_due(registry, now_us);
         if (entry == NULL) {
-            pthread_cond_wait(&registry->changed, &registry->lock);
+            (void)pthread_cond_wait(&registry->changed, &registry->lock); /* look again */
             continue;
         }
         if (entry->due_us > now_us) {
@@ -210,15 +210,15 @@ static void *registry_run(void *argument)
         }
         struct fan_error error = {0};
         uint32_t id = 0;
-        pthread_mutex_unlock(&registry->lock);
+        (void)pthread_mutex_unlock(&registry->lock); /* cannot fail: we hold it */
         enum fan_status status = registry_exchange_ask(
             &registry->exchange, entry->subject, entry->schema, entry->schema_size, &id, &error);
-        pthread_mutex_lock(&registry->lock);
-        if (!registry->stop) { /* otherwise it may have failed for that alone */
+        (void)pthread_mutex_lock(&registry->lock); /* cannot fail: we do not hold it */
+        if (!registry->stop) {                     /* otherwise it may have failed for that alone */
             take_answer(registry, entry, status, id, &error, &rng);
         }
     }
-    pthread_mutex_unlock(&registry->lock);
+    (void)pthread_mutex_unlock(&registry->lock); /* cannot fail: we hold it */
     return NULL;
 }
 
@@ -227,19 +227,19 @@ static void *registry_run(void *argument)
 static void registry_destroy(struct schema_registry *registry)
 {
     if (registry->running) {
-        pthread_mutex_lock(&registry->lock);
+        (void)pthread_mutex_lock(&registry->lock); /* cannot fail: we do not hold it */
         registry->stop = true;
-        pthread_cond_signal(&registry->changed);
-        pthread_mutex_unlock(&registry->lock);
-        (void)pthread_join(registry->thread, NULL); /* fails for no thread that is running */
+        (void)pthread_cond_signal(&registry->changed); /* cannot fail */
+        (void)pthread_mutex_unlock(&registry->lock);   /* cannot fail: we hold it */
+        (void)pthread_join(registry->thread, NULL);    /* fails for no thread that is running */
     }
     for (size_t i = 0; i < registry->entries_count; i++) {
         entry_destroy(registry->entries[i]);
     }
     free(registry->entries);
     registry_exchange_release(&registry->exchange);
-    pthread_cond_destroy(&registry->changed);
-    pthread_mutex_destroy(&registry->lock);
+    (void)pthread_cond_destroy(&registry->changed); /* cannot fail: nobody waits or holds it */
+    (void)pthread_mutex_destroy(&registry->lock);   /* cannot fail: nobody waits or holds it */
     free(registry);
     curl_global_cleanup();
 }
@@ -256,11 +256,11 @@ static enum fan_status registry_create(const struct settings_avro *settings,
     }
     registry->ids.find = registry_find;
     registry->settings = settings;
-    pthread_mutex_init(&registry->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&registry->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&registry->lock, NULL); /* these cannot fail with these arguments */
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&registry->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     enum fan_status status =
         registry_exchange_init(&registry->exchange, settings, &registry->stop, reterr);
     if (status == FAN_OK) {
